@@ -1,0 +1,153 @@
+"""What the worker's loop asks of the thing that computes: llama.cpp, or the fake.
+
+Everything above this line of the engine is policy over plain data; everything below it is
+translation. ``engine.llama`` and ``engine.fake`` are the two makers.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from kolo.types import LoadParams, ModelInfo
+
+Logits = npt.NDArray[np.float32]
+TokenIds = npt.NDArray[np.int32]
+
+OK = 0
+NO_ROOM = 1
+"""``decode``: the batch does not fit the KV cache; nothing of it was applied."""
+
+
+class Vocab(Protocol):
+    """Text to tokens and back. Safe to use from any thread, also during a decode."""
+
+    n_tokens: int
+    eog: frozenset[int]
+    eos_token: int
+    bos: int | None
+    add_bos: bool
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> array[int]: ...
+
+    def piece(self, token: int) -> bytes:
+        """The bytes a token adds to the text; empty for control tokens."""
+        ...
+
+    def marker(self, token: int) -> str:
+        """The text of a control token, such as ``<|im_end|>``; empty for any other."""
+        ...
+
+    def special(self, text: str) -> int | None:
+        """The one control or user-defined token that is exactly ``text``, if there is one."""
+        ...
+
+    def pair(self, first: str, second: str) -> array[int]:
+        """Two texts as a reranker reads them."""
+        ...
+
+    def text(self, token: int | None) -> str:
+        """A token as written in prompts, control tokens included; empty for None."""
+        ...
+
+    def infill_tokens(self) -> dict[str, int]:
+        """Those of prefix, suffix, middle, repo, file_sep that the model has."""
+        ...
+
+
+class KV(Protocol):
+    """The device cache, by sequence. Every call leaves other sequences alone."""
+
+    n_slots: int
+    n_ctx: int
+    """Tokens one sequence may hold."""
+    can_trim: bool
+    """False for recurrent models: a sequence is kept whole or not at all."""
+    unified: bool
+    """One pool of cells for all sequences: copies are free, room is shared."""
+
+    def trim(self, slot: int, length: int) -> bool:
+        """Keep the first ``length`` tokens; False if the model cannot (nothing changed)."""
+        ...
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Make ``target`` hold the first ``length`` tokens of ``source``."""
+        ...
+
+    def save(self, slot: int) -> bytes: ...
+
+    def restore(self, slot: int, blob: bytes) -> bool:
+        """False, with the slot left empty, when the blob does not fit this context."""
+        ...
+
+
+class Chain(Protocol):
+    """A sampler chain of one sequence, ending in a draw."""
+
+    def pick(self, ids: TokenIds, logits: Logits) -> int:
+        """Draw one of ``ids``. Both arrays are 1-D, same length, not empty."""
+        ...
+
+    def accept(self, token: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class ChainSpec(Protocol):
+    """The part of ``sampling.Plan`` that a backend builds a chain from."""
+
+    steps: tuple[tuple[str, tuple[float, ...]], ...]
+    seed: int
+    breakers: tuple[str, ...]
+
+
+class Backend(KV, Protocol):
+    info: ModelInfo
+    vocab: Vocab
+    n_batch: int
+    """Rows one decode takes."""
+    max_outputs: int
+    """Rows of one decode that may ask for logits."""
+    thread_choices: tuple[int, ...]
+    """Thread counts worth trying for decode; one element when the user chose."""
+
+    def decode(
+        self,
+        tokens: Sequence[int],
+        positions: Sequence[int],
+        slots: Sequence[int],
+        wanted: Sequence[int],
+    ) -> int:
+        """Run one batch of equally long columns; ``wanted`` is 1 where logits are needed.
+
+        Returns OK or NO_ROOM; raises InternalError for anything else.
+        """
+        ...
+
+    def logits(self, n_rows: int) -> Logits:
+        """The wanted rows of the last decode, ``[n_rows, n_vocab]``, a view that may be
+        written to and dies with the next decode."""
+        ...
+
+    def set_threads(self, n_threads: int) -> None: ...
+
+    def chain(self, spec: ChainSpec) -> Chain: ...
+
+    def embed(self, inputs: Sequence[array[int]], *, normalize: bool) -> list[list[float]]: ...
+
+    def rank(self, inputs: Sequence[array[int]]) -> list[float]: ...
+
+    def close(self) -> None: ...
+
+
+OnProgress = Callable[[str, float], None]
+
+
+class Loader(Protocol):
+    """How a backend comes to be; raises LoadFailed, ModelInvalid or OutOfMemory."""
+
+    def __call__(self, path: str, params: LoadParams, progress: OnProgress) -> Backend: ...

@@ -1,0 +1,105 @@
+"""Measure, once at load, what a decode of each width costs on this machine with this model.
+
+The result decides padding and thread counts. Widths between the measured ones are taken on the
+straight line between their neighbours. The whole takes little more than ``BUDGET_MS``: a model too
+slow for that is dominated by its weights, and the first widths tell most.
+"""
+
+from __future__ import annotations
+
+import time
+
+from kolo.engine.backend import OK, Backend
+from kolo.engine.layout import Costs, flat
+
+BUDGET_MS = 1500.0
+_PROBES = (1, 2, 4, 8, 16, 32, 3, 7, 6, 5, 12, 15, 24, 23, 20, 31, 28, 64, 48)
+"""Most telling first: the powers of two, then the widths that kernels are known to dislike."""
+_ROUNDS = 2
+_GAIN = 0.9
+"""Another thread count must be this much faster before it is believed."""
+_WARM_UP_TOKENS = 32
+
+
+def calibrate(backend: Backend) -> tuple[Costs, float]:
+    """Costs by width, and milliseconds per token of a prefill chunk.
+
+    Leaves every slot empty. A backend that cannot take tokens back is not calibrated: its dummy
+    rows could not be undone either.
+    """
+    most = backend.thread_choices[-1]
+    backend.set_threads(most)
+    prefill_ms = _prefill_ms(backend)
+    if not backend.can_trim:
+        return flat(most), prefill_ms
+    deadline = time.perf_counter() + BUDGET_MS / 1000
+    measured: dict[int, tuple[float, int]] = {}
+    choices = backend.thread_choices
+    for width in dict.fromkeys((*(w for w in _PROBES if w <= backend.n_slots), backend.n_slots)):
+        if measured and time.perf_counter() > deadline:
+            break
+        narrower = measured.get(width // 2, (0.0, choices[0]))[1]
+        # Fewer threads pay for the narrowest batches if at all.
+        few = choices if narrower < most or len(choices) == 1 else (most,)
+        measured[width] = _best(backend, width, few)
+    for slot in range(backend.n_slots):
+        backend.trim(slot, 0)
+    backend.set_threads(most)
+    return _interpolate(measured, backend.n_slots), prefill_ms
+
+
+def _prefill_ms(backend: Backend) -> float:
+    """Also the warm-up: the first pass touches the weights and builds the graphs."""
+    count = min(_WARM_UP_TOKENS, backend.n_batch, backend.n_ctx - 1)
+    cost = 0.0
+    for _ in range(2):
+        started = time.perf_counter()
+        _decode(backend, list(range(count)), [0] * count)
+        cost = (time.perf_counter() - started) * 1000 / count
+        backend.trim(0, 0)
+    return cost
+
+
+def _best(backend: Backend, width: int, thread_choices: tuple[int, ...]) -> tuple[float, int]:
+    """Fastest observed time of one decode of ``width`` rows, and the threads it took."""
+    found: tuple[float, int] | None = None
+    for n_threads in reversed(thread_choices):
+        backend.set_threads(n_threads)
+        cost = min(_time(backend, width) for _ in range(_ROUNDS))
+        if found is None or cost < found[0] * _GAIN:
+            found = (cost, n_threads)
+    assert found is not None
+    return found
+
+
+def _time(backend: Backend, width: int) -> float:
+    started = time.perf_counter()
+    _decode(backend, [0] * width, list(range(width)))
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    for slot in range(width):
+        backend.trim(slot, 0)
+    return elapsed_ms
+
+
+def _decode(backend: Backend, positions: list[int], slots: list[int]) -> None:
+    count = len(positions)
+    wanted = [1] * count if len(set(slots)) == count else [0] * (count - 1) + [1]
+    status = backend.decode([1] * count, positions, slots, wanted)
+    assert status == OK, "an empty context has room for a calibration batch"
+
+
+def _interpolate(measured: dict[int, tuple[float, int]], n_slots: int) -> Costs:
+    known = sorted(measured)
+    costs: list[float] = []
+    threads: list[int] = []
+    for width in range(1, n_slots + 1):
+        below = max((w for w in known if w <= width), default=known[0])
+        above = min((w for w in known if w >= width), default=known[-1])
+        share = (width - below) / (above - below) if above > below else 0.0
+        cost = measured[below][0] + share * (measured[above][0] - measured[below][0])
+        if width > known[-1]:
+            # Beyond what was measured every row is taken to cost the same: no padding there.
+            cost = measured[known[-1]][0] * width / known[-1]
+        costs.append(cost)
+        threads.append(measured[below][1])
+    return Costs(tuple(costs), tuple(threads))

@@ -1,0 +1,199 @@
+"""One answer being written: from a row of logits to what the caller sees of it.
+
+A request with ``n`` answers has ``n`` choices, each a sequence of its own to the scheduler. A
+choice draws its token, keeps its grammar and its sampler in step, turns pieces into text, text
+into content, reasoning and tool calls, and knows when it is over.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kolo.engine.backend import Logits, Vocab
+from kolo.engine.dialects import Reader
+from kolo.engine.grammar import Matcher
+from kolo.engine.sampling import Sampler, top_logprobs
+from kolo.engine.scheduler import Sequence
+from kolo.engine.text import TextStream
+from kolo.types import Delta, FinishReason, TokenLogprob
+
+CLOSING_TOKENS = 64
+"""With fewer tokens than this left, constrained output heads for its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What all choices of a request share."""
+
+    max_tokens: int
+    """Already cut to what the context has room for."""
+    min_tokens: int = 0
+    stops: tuple[str, ...] = ()
+    logprobs: bool = False
+    top_logprobs: int = 0
+    reasoning_budget: int | None = None
+    reasoning_close: array[int] = field(default_factory=lambda: array("i"))
+    """Tokens that end a reasoning block, forced when the budget is spent."""
+    markers: frozenset[str] = frozenset()
+    """Control tokens whose text the dialect reads; others are not shown to it."""
+
+
+class Choice:
+    def __init__(
+        self,
+        request_id: int,
+        index: int,
+        sequence: Sequence,
+        rules: Rules,
+        vocab: Vocab,
+        sampler: Sampler,
+        matcher: Matcher | None,
+        reader: Reader,
+    ) -> None:
+        self.request_id = request_id
+        self.index = index
+        self.sequence = sequence
+        self.n_generated = 0
+        self.n_reasoning = 0
+        self.finish: FinishReason | None = None
+        self.prompt_logprobs: list[TokenLogprob | None] = [None]
+        self._rules = rules
+        self._vocab = vocab
+        self._sampler = sampler
+        self._matcher = matcher
+        self._reader = reader
+        self._text = TextStream(rules.stops)
+        self._forced: deque[int] = deque()
+        self._unsent = 0
+        self._eog = np.fromiter(vocab.eog, dtype=np.int32, count=len(vocab.eog))
+
+    def advance(self, row: Logits) -> Delta | None:
+        """Take the logits of this choice's last token; return what the caller gains, if any."""
+        if self._rules.max_tokens == 0:
+            return self._end("length")
+        raw = row.copy() if self._rules.logprobs else row
+        token = self._forced.popleft() if self._forced else self._draw(row)
+        self._accept(token)
+        logprobs = [self._logprob(raw, token)] if self._rules.logprobs else []
+        if token in self._vocab.eog:
+            return self._end("stop", logprobs)
+        text = self._text.feed(self._vocab.piece(token) or self._marker(token))
+        if self._text.stopped is not None:
+            return self._end("stop", logprobs, text)
+        if self._constraint_done():
+            return self._end("stop", logprobs, text)
+        if self.n_generated >= self._rules.max_tokens:
+            return self._end("length", logprobs, text)
+        return self._delta(text, logprobs)
+
+    def advance_prompt(self, rows: Logits, start: int) -> None:
+        """Score prompt tokens ``start + 1`` and on, each by the row before it."""
+        tokens = self.sequence.tokens
+        for offset, row in enumerate(rows):
+            if start + offset + 1 < len(tokens):
+                self.prompt_logprobs.append(self._logprob(row, tokens[start + offset + 1]))
+
+    def close(self) -> None:
+        self._sampler.close()
+
+    # Drawing ------------------------------------------------------------------------------
+
+    def _draw(self, row: Logits) -> int:
+        matcher = self._matcher if not self._reader.reasoning_open else None
+        if matcher is not None and self._rules.max_tokens - self.n_generated <= CLOSING_TOKENS:
+            closing = matcher.closing_token()
+            if closing is not None:
+                return closing
+        if self.n_generated < self._rules.min_tokens:
+            row[self._eog] = -np.inf
+        sampler = self._sampler
+        if not sampler.plain:
+            sampler.prepare(row)
+        token = sampler.pick(row)
+        if matcher is not None and not matcher.allows(token):
+            np.copyto(row, -np.inf, where=~matcher.mask())
+            token = sampler.pick(row)
+        return token
+
+    def _accept(self, token: int) -> None:
+        if self._matcher is not None and not self._reader.reasoning_open:
+            self._matcher.accept(token)
+        if not self._sampler.plain:
+            self._sampler.accept(token)
+        self.sequence.tokens.append(token)
+        self.n_generated += 1
+        self._unsent += 1
+        if self._reader.reasoning_open:
+            self._spend_reasoning()
+
+    def _spend_reasoning(self) -> None:
+        self.n_reasoning += 1
+        budget = self._rules.reasoning_budget
+        if budget is not None and self.n_reasoning == max(budget, 1) and not self._forced:
+            self._forced.extend(self._rules.reasoning_close)
+
+    def _constraint_done(self) -> bool:
+        matcher = self._matcher
+        return matcher is not None and not self._reader.reasoning_open and matcher.finished
+
+    # What is shown ------------------------------------------------------------------------
+
+    def _marker(self, token: int) -> bytes:
+        if not self._rules.markers:
+            return b""
+        text = self._vocab.marker(token)
+        return text.encode() if text in self._rules.markers else b""
+
+    def _delta(self, text: str, logprobs: list[TokenLogprob]) -> Delta | None:
+        if not text and not logprobs:
+            return None
+        piece = self._reader.feed(text)
+        if not (piece.content or piece.reasoning or piece.tool_calls or logprobs):
+            return None
+        delta = Delta(
+            self.request_id,
+            self.index,
+            piece.content,
+            self._unsent,
+            piece.reasoning,
+            piece.tool_calls,
+            logprobs,
+        )
+        self._unsent = 0
+        return delta
+
+    def _end(
+        self, reason: FinishReason, logprobs: list[TokenLogprob] | None = None, text: str = ""
+    ) -> Delta:
+        if self._text.stopped is None:
+            text += self._text.finish()
+        first, last = self._reader.feed(text), self._reader.finish()
+        called = self._reader.called and reason == "stop"
+        self.finish = "tool_calls" if called else reason
+        return Delta(
+            self.request_id,
+            self.index,
+            first.content + last.content,
+            self._unsent,
+            first.reasoning + last.reasoning,
+            [*first.tool_calls, *last.tool_calls],
+            logprobs or [],
+            self.finish,
+            self._text.stopped,
+        )
+
+    def _logprob(self, row: Logits, token: int) -> TokenLogprob:
+        logprob, best = top_logprobs(row, token, self._rules.top_logprobs)
+        raw = self._raw(token)
+        top = [
+            (other, (data := self._raw(other)).decode("utf-8", "replace"), data, value)
+            for other, value in best
+        ]
+        return TokenLogprob(token, raw.decode("utf-8", "replace"), raw, logprob, top)
+
+    def _raw(self, token: int) -> bytes:
+        return self._vocab.piece(token) or self._vocab.text(token).encode()

@@ -1,0 +1,264 @@
+"""From a request as it came to jobs the loop can run: rendering, tokenizing, compiling.
+
+Runs on the reader thread, beside the loop, so that a long prompt or a large schema holds up
+nobody's tokens. Everything a caller can have got wrong is found here.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from array import array
+
+import numpy as np
+
+from kolo.engine.backend import Backend
+from kolo.engine.choice import Choice, Rules
+from kolo.engine.dialects import Dialect, Reader, detect, new_call_id, plain_reader
+from kolo.engine.grammar import GrammarCompiler, Matcher
+from kolo.engine.job import Job
+from kolo.engine.prompt import Template
+from kolo.engine.sampling import Bias, Sampler, make_plan, needs_chain
+from kolo.engine.scheduler import Sequence
+from kolo.errors import BadParameter, ContextLengthExceeded, Unsupported
+from kolo.types import Chat, Generate, LoadParams, Prompt, Sampling
+
+FORBIDDEN_BIAS = -100.0
+"""OpenAI's scale: at or below this a token is never drawn."""
+
+
+class Front:
+    """The model's template, dialect and grammar compiler, made once at load."""
+
+    def __init__(self, backend: Backend, params: LoadParams) -> None:
+        self._backend = backend
+        self._vocab = backend.vocab
+        info = backend.info
+        self.defaults = _merge(params.sampling, info.sampling)
+        self.template = Template(
+            params.chat_template or info.chat_template or None,
+            bos_token=info.bos_token,
+            eos_token=info.eos_token,
+        )
+        self.dialect: Dialect = detect(self.template.source)
+        self._compiler = GrammarCompiler(self._vocab)
+        self.notes: list[str] = []
+        if self.template.source_kind == "default" and info.can_chat:
+            self.notes.append("the file has no chat template; ChatML is used")
+
+    def prepare(self, request_id: int, op: Generate) -> Job:
+        """Raises the caller's errors: BadParameter, BadTemplate, BadGrammar,
+        ContextLengthExceeded, Unsupported."""
+        arrived_s = time.perf_counter()
+        prompt, opens_reasoning = self._prompt(op.input)
+        n_ctx = self._backend.n_ctx
+        if len(prompt) >= n_ctx:
+            raise ContextLengthExceeded(
+                f"the prompt has {len(prompt)} tokens, the context holds {n_ctx}",
+                hint="shorten the conversation, or load the model with a larger ctx",
+                param="messages" if isinstance(op.input, Chat) else "prompt",
+            )
+        seed = op.sampling.seed
+        if seed is None or seed < 0:
+            seed = secrets.randbits(32)
+        rules = self._rules(op, n_ctx - len(prompt))
+        matcher = self._matcher(op)
+        choices = [
+            self._choice(request_id, index, op, prompt, rules, seed, matcher, opens_reasoning)
+            for index in range(op.n)
+        ]
+        deadline_s = arrived_s + op.deadline_ms / 1000 if op.deadline_ms else None
+        return Job(request_id, choices, len(prompt), seed, arrived_s, deadline_s)
+
+    def render(self, chat: Chat) -> str:
+        self._must_chat()
+        return self.template.render(chat).text
+
+    # The prompt ---------------------------------------------------------------------------
+
+    def _prompt(self, source: Chat | Prompt) -> tuple[array[int], bool]:
+        if isinstance(source, Chat):
+            return self._chat_tokens(source)
+        self._must_generate()
+        if source.suffix is not None:
+            tokens = self._infill(source)
+        elif source.tokens is not None:
+            tokens = self._checked(source.tokens)
+        else:
+            tokens = self._vocab.tokenize(
+                source.text or "",
+                add_special=source.add_special,
+                parse_special=source.parse_special,
+            )
+        if not tokens and self._vocab.bos is not None:
+            tokens = array("i", [self._vocab.bos])
+        if not tokens:
+            raise BadParameter("the prompt is empty", hint="send some text", param="prompt")
+        return tokens, False
+
+    def _chat_tokens(self, chat: Chat) -> tuple[array[int], bool]:
+        self._must_chat()
+        if not chat.messages:
+            raise BadParameter(
+                "there are no messages", hint="send at least one message", param="messages"
+            )
+        rendered = self.template.render(chat)
+        text = rendered.text
+        bos = self._vocab.text(self._vocab.bos)
+        if self._vocab.add_bos and bos:
+            # The tokenizer adds it; a template that wrote it too would double it.
+            text = text.removeprefix(bos)
+        tokens = self._vocab.tokenize(text, add_special=True, parse_special=True)
+        return tokens, rendered.opens_reasoning
+
+    def _infill(self, source: Prompt) -> array[int]:
+        """Prefix, suffix, middle, in the model's own markers (llama.cpp's ``/infill`` order)."""
+        marks = self._vocab.infill_tokens()
+        if not {"prefix", "suffix", "middle"} <= marks.keys():
+            raise Unsupported(
+                "this model has no fill-in-the-middle tokens",
+                hint="send no suffix, or load a code model that can infill",
+                param="suffix",
+            )
+
+        def plain(text: str) -> array[int]:
+            return self._vocab.tokenize(text, add_special=False, parse_special=False)
+
+        tokens = array("i")
+        if self._vocab.add_bos and self._vocab.bos is not None:
+            tokens.append(self._vocab.bos)
+        if source.prefix_context and "file_sep" in marks:
+            for name, text in source.prefix_context:
+                tokens.append(marks["file_sep"])
+                tokens += plain(f"{name}\n{text}\n")
+        tokens.append(marks["prefix"])
+        tokens += plain(source.text or "")
+        tokens.append(marks["suffix"])
+        tokens += plain(source.suffix or "")
+        tokens.append(marks["middle"])
+        return tokens
+
+    def _checked(self, tokens: list[int]) -> array[int]:
+        for at, token in enumerate(tokens):
+            if not 0 <= token < self._vocab.n_tokens:
+                raise BadParameter(
+                    f"prompt[{at}] is {token}, not a token of this model",
+                    hint=f"token ids are 0 to {self._vocab.n_tokens - 1}",
+                    param="prompt",
+                )
+        return array("i", tokens)
+
+    def _must_generate(self) -> None:
+        if not self._backend.info.can_chat:
+            raise Unsupported(
+                f"{self._backend.info.architecture} is an embedding model and writes no text",
+                hint="use it for embeddings, or load a model that generates",
+                param="model",
+            )
+
+    _must_chat = _must_generate
+
+    # The choices --------------------------------------------------------------------------
+
+    def _rules(self, op: Generate, room: int) -> Rules:
+        max_tokens = room if op.max_tokens is None else min(op.max_tokens, room)
+        if op.min_tokens > max_tokens:
+            raise BadParameter(
+                f"min_tokens {op.min_tokens} is over the {max_tokens} tokens there is room for",
+                hint="lower min_tokens",
+                param="min_tokens",
+            )
+        chat = op.input if isinstance(op.input, Chat) else None
+        budget = chat.reasoning.budget_tokens if chat and chat.reasoning else None
+        close = array("i")
+        if budget is not None and self.dialect.reasoning_close:
+            close = self._vocab.tokenize(
+                self.dialect.reasoning_close, add_special=False, parse_special=True
+            )
+        parsed = chat is not None and chat.parse
+        return Rules(
+            max_tokens=max_tokens,
+            min_tokens=op.min_tokens,
+            stops=(*op.stop, *(self.dialect.stops if parsed else ())),
+            logprobs=op.logprobs,
+            top_logprobs=op.top_logprobs,
+            reasoning_budget=budget,
+            reasoning_close=close,
+            markers=self.dialect.markers if parsed else frozenset(),
+        )
+
+    def _matcher(self, op: Generate) -> Matcher | None:
+        lark = None
+        if isinstance(op.input, Chat) and op.input.tools:
+            lark = self.dialect.call_grammar(op.input, special=self._is_special)
+        if lark is None and op.constraint is None:
+            return None
+        return self._compiler.compile(op.constraint, lark=lark)
+
+    def _is_special(self, text: str) -> bool:
+        return self._vocab.special(text) is not None
+
+    def _choice(
+        self,
+        request_id: int,
+        index: int,
+        op: Generate,
+        prompt: array[int],
+        rules: Rules,
+        seed: int,
+        matcher: Matcher | None,
+        opens_reasoning: bool,
+    ) -> Choice:
+        plan = make_plan(op.sampling, self.defaults, (seed + index) & 0xFFFFFFFF)
+        chain = self._backend.chain(plan) if needs_chain(plan) else None
+        sampler = Sampler(plan, chain, self._bias(op.sampling), plan.seed)
+        sampler.prime(prompt)
+        reader: Reader = plain_reader()
+        if isinstance(op.input, Chat) and op.input.parse:
+            reader = self.dialect.reader(
+                op.input, opens_reasoning=opens_reasoning, ids=new_call_id
+            )
+        sequence = Sequence(
+            array("i", prompt),
+            reuse=op.cache_prompt and not (op.prompt_logprobs and index == 0),
+            all_logits=op.prompt_logprobs and index == 0,
+        )
+        own = matcher if matcher is None or index == 0 else matcher.clone()
+        return Choice(request_id, index, sequence, rules, self._vocab, sampler, own, reader)
+
+    def _bias(self, sampling: Sampling) -> Bias | None:
+        """Biases by token; a string biases each of its tokens."""
+        biases: dict[int, float] = {}
+        for key, value in (sampling.logit_bias or {}).items():
+            for token in self._biased(key):
+                biases[token] = -np.inf if value <= FORBIDDEN_BIAS else value
+        if sampling.ignore_eos:
+            biases |= dict.fromkeys(self._vocab.eog, -np.inf)
+        if not biases:
+            return None
+        ids = np.fromiter(biases.keys(), dtype=np.int32, count=len(biases))
+        values = np.fromiter(biases.values(), dtype=np.float32, count=len(biases))
+        return ids, values
+
+    def _biased(self, key: str) -> list[int]:
+        if key.isascii() and key.isdigit():
+            token = int(key)
+            if token >= self._vocab.n_tokens:
+                raise BadParameter(
+                    f"logit_bias names token {token}, the model has {self._vocab.n_tokens}",
+                    hint=f"token ids are 0 to {self._vocab.n_tokens - 1}",
+                    param="logit_bias",
+                )
+            return [token]
+        return list(self._vocab.tokenize(key, add_special=False, parse_special=True))
+
+
+def _merge(first: Sampling, second: Sampling) -> Sampling:
+    """``first`` where it says something, else ``second``."""
+    fields = {
+        name: value
+        for name in Sampling.__struct_fields__
+        if (value := getattr(first, name)) is not None
+        or (value := getattr(second, name)) is not None
+    }
+    return Sampling(**fields)

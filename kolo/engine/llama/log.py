@@ -1,0 +1,49 @@
+"""llama.cpp's own messages: kept for error texts, the bad ones passed on to stderr."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections import deque
+
+import llama_cpp
+
+_WARN, _ERROR, _CONT = 3, 4, 5
+_recent: deque[tuple[int, str]] = deque(maxlen=60)
+_verbose = bool(os.environ.get("KOLO_DEBUG"))
+_level = 0
+
+
+def _write(level: int, text: bytes, _user: object) -> None:
+    global _level
+    _level = _level if level == _CONT else level
+    line = text.decode("utf-8", "replace").rstrip("\n")
+    if not line.strip(" ."):
+        return
+    _recent.append((_level, line))
+    if _verbose or _level >= _WARN:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+# A callback object that is collected while llama.cpp still holds it crashes the process.
+_callback = llama_cpp.llama_log_callback(_write)
+
+
+def capture() -> None:
+    """Take over llama.cpp's log; call before anything else of it."""
+    llama_cpp.llama_log_set(_callback, ctypes.c_void_p(0))
+
+
+def forget() -> None:
+    _recent.clear()
+
+
+def complaints(limit: int = 6) -> str:
+    """The latest errors, or failing those warnings, as one text."""
+    for floor in (_ERROR, _WARN):
+        lines = [line for level, line in _recent if level >= floor]
+        if lines:
+            return "\n".join(dict.fromkeys(lines[-limit:]))
+    return ""

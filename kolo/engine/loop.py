@@ -1,0 +1,358 @@
+"""The engine's loop: take in, schedule, decode, sample, emit.
+
+Runs on the one thread that owns the context. It blocks only when there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from kolo import wire
+from kolo.engine.backend import NO_ROOM, Backend
+from kolo.engine.choice import Choice
+from kolo.engine.job import Job
+from kolo.engine.layout import Costs, Layout
+from kolo.engine.pooling import PooledJob
+from kolo.engine.prefix import PrefixCache
+from kolo.engine.scheduler import Decode, Prefill, PrefillPace, Scheduler, Sequence
+from kolo.errors import DeadlineExceeded, InternalError, KoloError, internal
+from kolo.types import Delta, EngineStats, LoadParams, SlotStats
+
+DEFAULT_STORE_BYTES = 1 << 30
+
+Item = Job | PooledJob | wire.Cancel | wire.Submit
+Send = Callable[..., None]
+
+
+class Loop:
+    def __init__(
+        self,
+        backend: Backend,
+        params: LoadParams,
+        costs: Costs,
+        prefill_ms: float,
+        send: Send,
+        inbox: SimpleQueue[Item],
+    ) -> None:
+        self.inbox = inbox
+        self.layout = Layout(backend.n_slots, costs, unified=backend.unified)
+        self._backend = backend
+        self._send = send
+        store_bytes = params.cache_store_bytes
+        self._cache = PrefixCache(
+            backend, DEFAULT_STORE_BYTES if store_bytes is None else store_bytes
+        )
+        pace = PrefillPace(params.prefill_budget_ms, prefill_ms, backend.n_batch)
+        self._scheduler = Scheduler(self._cache, pace, backend.max_outputs)
+        self._jobs: dict[int, Job] = {}
+        self._timed: set[Job] = set()
+        self._owners: dict[Sequence, tuple[Job, Choice]] = {}
+        self._pooled: deque[PooledJob] = deque()
+        self._n_threads_batch = max(backend.thread_choices)
+        self._counts = _Counts()
+        self._ones = [1] * backend.n_slots
+
+    def run(self) -> None:
+        while True:
+            self._take_in()
+            started = time.perf_counter()
+            spent_before = self._counts.backend_s
+            step = self._scheduler.plan()
+            if step is not None:
+                self._emit(self._advance(step))
+                self._counts.close_step(started, spent_before)
+            if self._pooled:
+                self._advance_pooled()
+            self._expire()
+
+    # Take in ------------------------------------------------------------------------------
+
+    def _take_in(self) -> None:
+        """All that has arrived; waits when there is nothing else to do."""
+        if self._scheduler.idle and not self._pooled:
+            self._take(self.inbox.get())
+        try:
+            while True:
+                self._take(self.inbox.get_nowait())
+        except Empty:
+            return
+
+    def _take(self, item: Item) -> None:
+        match item:
+            case Job():
+                self._jobs[item.id] = item
+                if item.deadline_s is not None:
+                    self._timed.add(item)
+                for choice in item.choices:
+                    self._owners[choice.sequence] = (item, choice)
+                    self._scheduler.add(choice.sequence)
+            case PooledJob():
+                self._pooled.append(item)
+            case wire.Cancel():
+                self._cancel(item.id)
+            case wire.Submit():
+                self._send(wire.Done(item.id, self._stats()))
+
+    def _cancel(self, request_id: int) -> None:
+        job = self._jobs.get(request_id)
+        if job is not None:
+            self._send(wire.Done(request_id, self._close(job)))
+        self._pooled = deque(job for job in self._pooled if job.id != request_id)
+
+    def _expire(self) -> None:
+        if not self._timed:
+            return
+        now = time.perf_counter()
+        for job in [job for job in self._timed if job.deadline_s and now > job.deadline_s]:
+            self._fail(
+                job,
+                DeadlineExceeded(
+                    f"the request's deadline passed after {now - job.arrived_s:.1f} s",
+                    hint="allow more time, ask for fewer tokens, or use a faster model",
+                ),
+            )
+
+    # Schedule, decode, sample -------------------------------------------------------------
+
+    def _advance(self, step: Decode | Prefill) -> list[Delta]:
+        """Compute one batch and draw a token for every sequence that is due one."""
+        try:
+            if isinstance(step, Decode):
+                return self._advance_decode(step)
+            return self._advance_prefill(step)
+        except _NoRoomError:
+            self._make_room(step)
+            return []
+
+    def _advance_decode(self, step: Decode) -> list[Delta]:
+        sequences = {s.slot.id: s for s in step.sequences if s.slot is not None}
+        rows = self.layout.rows(tuple(sequences), self._can_pad)
+        slots = self._cache.slots
+        tokens = [sequences[row].tokens[-1] if row in sequences else 1 for row in rows]
+        positions = [len(slots[row].tokens) for row in rows]
+        self._backend.set_threads(self.layout.threads(len(rows)))
+        self._decode(tokens, positions, rows, self._ones[: len(rows)])
+        padding = [row for row in rows if row not in sequences]
+        for row in padding:
+            self._backend.trim(row, len(slots[row].tokens))
+        self._counts.padding_rows += len(padding)
+        self._scheduler.advance(step)
+        logits = self._backend.logits(len(rows))
+        deltas: list[Delta] = []
+        for at, row in enumerate(rows):
+            sequence = sequences.get(row)
+            if sequence is not None:
+                self._draw(sequence, logits[at], deltas)
+        return deltas
+
+    def _advance_prefill(self, step: Prefill) -> list[Delta]:
+        tokens: list[int] = []
+        positions: list[int] = []
+        rows: list[int] = []
+        wanted: list[int] = []
+        now = time.perf_counter()
+        for sequence, count in step.parts:
+            slot = sequence.slot
+            assert slot is not None
+            job = self._owners[sequence][0]
+            job.started_s = job.started_s or now
+            done = len(slot.tokens)
+            tokens += sequence.tokens[done : done + count]
+            positions += range(done, done + count)
+            rows += [slot.id] * count
+            last = 1 if count == sequence.remaining else 0
+            wanted += [1] * count if sequence.all_logits else [0] * (count - 1) + [last]
+        self._backend.set_threads(self._n_threads_batch)
+        elapsed_ms = self._decode(tokens, positions, rows, wanted) * 1000
+        self._scheduler.pace.observe(len(tokens), elapsed_ms)
+        self._counts.prefill_tokens += len(tokens)
+        self._scheduler.advance(step)
+        return self._draw_prefilled(step, sum(wanted))
+
+    def _draw_prefilled(self, step: Prefill, n_rows: int) -> list[Delta]:
+        deltas: list[Delta] = []
+        if not n_rows:
+            return deltas
+        logits = self._backend.logits(n_rows)
+        at = 0
+        for sequence, count in step.parts:
+            if sequence.all_logits:
+                slot = sequence.slot
+                assert slot is not None
+                choice = self._owners[sequence][1]
+                choice.advance_prompt(logits[at : at + count], len(slot.tokens) - count)
+                at += count
+                if not sequence.remaining:
+                    sequence.all_logits = False
+                    self._draw(sequence, logits[at - 1], deltas)
+            elif not sequence.remaining:
+                self._draw(sequence, logits[at], deltas)
+                at += 1
+        return deltas
+
+    def _draw(self, sequence: Sequence, row, deltas: list[Delta]) -> None:  # type: ignore[no-untyped-def]
+        job, choice = self._owners[sequence]
+        now = time.perf_counter()
+        job.started_s = job.started_s or now
+        job.first_s = job.first_s or now
+        job.last_s = now
+        try:
+            delta = choice.advance(row)
+        except Exception as error:  # one answer's defect must not end the others
+            self._fail(job, error if isinstance(error, KoloError) else internal(error))
+            return
+        self._counts.generated_tokens += 1
+        if delta is not None:
+            deltas.append(delta)
+
+    def _decode(
+        self, tokens: list[int], positions: list[int], rows: object, wanted: list[int]
+    ) -> float:
+        """One batch through the backend; returns seconds. Raises _NoRoomError."""
+        started = time.perf_counter()
+        status = self._backend.decode(tokens, positions, rows, wanted)  # type: ignore[arg-type]
+        elapsed = time.perf_counter() - started
+        self._counts.backend_s += elapsed
+        self._counts.decode_calls += 1
+        if status == NO_ROOM:
+            raise _NoRoomError
+        return elapsed
+
+    def _can_pad(self, slot_id: int) -> bool:
+        return len(self._cache.slots[slot_id].tokens) < self._backend.n_ctx
+
+    def _make_room(self, step: Decode | Prefill) -> None:
+        if self._scheduler.make_room():
+            return
+        sequences = (
+            step.sequences if isinstance(step, Decode) else [part[0] for part in step.parts]
+        )
+        for sequence in sequences:
+            if sequence in self._owners:
+                self._fail(
+                    self._owners[sequence][0],
+                    InternalError(
+                        "the KV cache has no room for a single sequence",
+                        hint="load the model again, with a larger ctx or without kv_unified",
+                    ),
+                )
+
+    # Emit ---------------------------------------------------------------------------------
+
+    def _emit(self, deltas: list[Delta]) -> None:
+        """One frame with this step's tokens, and one for each request that is over."""
+        if not deltas:
+            return
+        frames: list[wire.Up] = [wire.Tokens(deltas)]
+        for delta in deltas:
+            if delta.finish is None:
+                continue
+            job = self._jobs.get(delta.id)
+            if job is None:
+                continue
+            self._end_choice(job, job.choices[delta.index])
+            if not job.open:
+                frames.append(wire.Done(job.id, self._close(job)))
+        self._send(*frames)
+
+    def _end_choice(self, job: Job, choice: Choice) -> None:
+        job.open.discard(choice.index)
+        self._scheduler.remove(choice.sequence)
+        self._owners.pop(choice.sequence, None)
+        choice.close()
+
+    def _close(self, job: Job):  # type: ignore[no-untyped-def]
+        for choice in job.choices:
+            if choice.index in job.open:
+                self._end_choice(job, choice)
+        self._jobs.pop(job.id, None)
+        self._timed.discard(job)
+        self._counts.cached_tokens += sum(c.sequence.n_cached for c in job.choices)
+        return job.result()
+
+    def _fail(self, job: Job, error: KoloError) -> None:
+        self._close(job)
+        self._send(wire.Failed(job.id, error.info()))
+
+    # Beside generation --------------------------------------------------------------------
+
+    def _advance_pooled(self) -> None:
+        job = self._pooled.popleft()
+        try:
+            result = job.advance(self._backend)
+        except Exception as error:  # likewise: this request fails, the others go on
+            known = error if isinstance(error, KoloError) else internal(error)
+            self._send(wire.Failed(job.id, known.info()))
+            return
+        if result is None:
+            self._pooled.append(job)
+        else:
+            self._send(wire.Done(job.id, result))
+
+    def _stats(self) -> EngineStats:
+        busy = {s.slot.id: s for s in self._scheduler.running if s.slot is not None}
+        slots = [
+            self._slot_stats(slot.id, len(slot.tokens), busy.get(slot.id))
+            for slot in self._cache.slots
+        ]
+        counts, cache = self._counts, self._cache
+        return EngineStats(
+            slots=slots,
+            waiting=len(self._scheduler.waiting),
+            running=len(self._scheduler.running),
+            n_ctx=self._backend.n_ctx,
+            steps=counts.steps,
+            decode_calls=counts.decode_calls,
+            prefill_tokens=counts.prefill_tokens,
+            cached_tokens=counts.cached_tokens,
+            generated_tokens=counts.generated_tokens,
+            padding_rows=counts.padding_rows,
+            copies=cache.counters.copies,
+            spills=cache.counters.spills,
+            restores=cache.counters.restores,
+            preemptions=self._scheduler.preemptions,
+            store_bytes=cache.store.used_bytes,
+            store_entries=len(cache.store),
+            python_us=counts.python_s * 1e6,
+            backend_us=counts.backend_s * 1e6,
+        )
+
+    def _slot_stats(self, slot_id: int, n_cached: int, sequence: Sequence | None) -> SlotStats:
+        if sequence is None:
+            return SlotStats(id=slot_id, state="idle", cached_tokens=n_cached)
+        job, choice = self._owners[sequence]
+        return SlotStats(
+            id=slot_id,
+            state="decode" if choice.n_generated else "prefill",
+            request=job.id,
+            cached_tokens=n_cached,
+            prompt_tokens=job.n_prompt,
+            prompt_done=min(n_cached, job.n_prompt),
+            prompt_cached=sequence.n_cached,
+            generated_tokens=choice.n_generated,
+        )
+
+
+class _NoRoomError(Exception):
+    """The KV cache has no room for a batch; nothing of it was applied."""
+
+
+class _Counts:
+    """Counters since load; times in seconds."""
+
+    steps = 0
+    decode_calls = 0
+    prefill_tokens = 0
+    cached_tokens = 0
+    generated_tokens = 0
+    padding_rows = 0
+    backend_s = 0.0
+    python_s = 0.0
+
+    def close_step(self, started: float, backend_before_s: float) -> None:
+        self.steps += 1
+        whole = time.perf_counter() - started
+        self.python_s += whole - (self.backend_s - backend_before_s)

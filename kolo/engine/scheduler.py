@@ -1,0 +1,217 @@
+"""What the next batch is. Pure Python over plain data: no llama.cpp, no clock, no thread.
+
+A sequence is running once it has a slot. Its KV holds ``len(slot.tokens)`` of its tokens; what
+is left decides its part in the next batch: one token left means a decode row, more means
+prefill. So a resumed sequence, a fork of an ``n > 1`` request and a full cache hit need no
+case of their own.
+
+Policy: first come first served. When both kinds of work exist they take turns, one decode
+batch and one prefill chunk, the chunk as long as fits the time budget, so that no stream waits
+longer than that for another's prompt. A sequence whose prompt is just being computed by
+another waits for it and then copies.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from dataclasses import dataclass, field
+
+from kolo.engine.prefix import PrefixCache, Slot, common_prefix
+
+IDLE_BUDGET_FACTOR = 4
+"""With nobody decoding a chunk may take this many budgets: fewer calls, still cancellable."""
+
+SAFETY = 0.85
+"""Aim below the budget: attention makes later chunks of a prompt dearer than earlier ones."""
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """One choice of one request, as the scheduler sees it."""
+
+    tokens: array[int]
+    """Prompt and everything generated; the last one may not be in the KV yet."""
+    reuse: bool = True
+    """May start from a cached prefix."""
+    all_logits: bool = False
+    """Every prompt position is wanted, not only the last."""
+    slot: Slot | None = None
+    n_cached: int = 0
+    order: int = 0
+    started: bool = False
+
+    @property
+    def remaining(self) -> int:
+        return len(self.tokens) - (len(self.slot.tokens) if self.slot else 0)
+
+
+@dataclass(slots=True)
+class Decode:
+    """One row for each sequence, ascending by slot."""
+
+    sequences: list[Sequence]
+
+
+@dataclass(slots=True)
+class Prefill:
+    """``parts``: sequence and how many of its next tokens, ascending by slot."""
+
+    parts: list[tuple[Sequence, int]] = field(default_factory=list)
+
+    @property
+    def n_tokens(self) -> int:
+        return sum(count for _, count in self.parts)
+
+
+Step = Decode | Prefill
+
+
+class PrefillPace:
+    """How many tokens fit a time budget, learned from the chunks that ran.
+
+    The estimate follows the last chunks (factor 1/2 a chunk), since the cost per token grows
+    with depth and with what else the machine does.
+    """
+
+    def __init__(self, budget_ms: float, ms_per_token: float, n_batch: int) -> None:
+        self._budget_ms = budget_ms
+        self._ms_per_token = ms_per_token
+        self._n_batch = n_batch
+
+    def observe(self, n_tokens: int, elapsed_ms: float) -> None:
+        """Learn from one chunk. Short ones are dominated by fixed costs and say little."""
+        if n_tokens >= 16:
+            self._ms_per_token += 0.5 * (elapsed_ms / n_tokens - self._ms_per_token)
+
+    def chunk(self, *, alone: bool) -> int:
+        budget_ms = self._budget_ms * (IDLE_BUDGET_FACTOR if alone else SAFETY)
+        fits = int(budget_ms / max(self._ms_per_token, 1e-6))
+        width = 32 if fits >= 32 else 8 if fits >= 8 else 1
+        return max(1, min(fits // width * width, self._n_batch))
+
+
+class Scheduler:
+    def __init__(self, cache: PrefixCache, pace: PrefillPace, max_outputs: int) -> None:
+        self.cache = cache
+        self.pace = pace
+        self._max_outputs = max_outputs
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+        self.preemptions = 0
+        self._full = False
+        self._decoded_last = False
+        self._arrivals = 0
+
+    def add(self, sequence: Sequence) -> None:
+        sequence.order = self._arrivals
+        self._arrivals += 1
+        self.waiting.append(sequence)
+
+    def remove(self, sequence: Sequence) -> None:
+        """The sequence is over, whatever the reason; its slot keeps the KV as cache."""
+        if sequence.slot is not None:
+            self.running.remove(sequence)
+            self.cache.release(sequence.slot)
+            sequence.slot = None
+            self._full = False
+        elif sequence in self.waiting:
+            self.waiting.remove(sequence)
+
+    @property
+    def idle(self) -> bool:
+        return not self.running and not self.waiting
+
+    def plan(self) -> Step | None:
+        """The next batch, or None when there is nothing to do."""
+        self._admit()
+        decode = [s for s in self.running if s.remaining == 1 and not s.all_logits]
+        prefill = [s for s in self.running if s.remaining > 1 or s.all_logits]
+        if decode and not (prefill and self._decoded_last):
+            self._decoded_last = True
+            return Decode(sorted(decode, key=_by_slot))
+        self._decoded_last = False
+        return self._chunk(prefill, alone=not decode) if prefill else None
+
+    def advance(self, step: Step) -> None:
+        """The batch was computed: its tokens are in the KV now."""
+        if isinstance(step, Decode):
+            for sequence in step.sequences:
+                assert sequence.slot is not None
+                sequence.slot.tokens.append(sequence.tokens[-1])
+            return
+        for sequence, count in step.parts:
+            assert sequence.slot is not None
+            done = len(sequence.slot.tokens)
+            sequence.slot.tokens.extend(sequence.tokens[done : done + count])
+
+    def make_room(self) -> bool:
+        """The KV cache is full: give up cached prefixes first, then the newest sequence.
+
+        False when a single sequence is all there is, so that nothing can be given up.
+        """
+        if self.cache.evict_idle():
+            return True
+        if len(self.running) < 2:
+            return False
+        newest = max(self.running, key=lambda s: s.order)
+        assert newest.slot is not None
+        self.running.remove(newest)
+        self.cache.preempt(newest.slot)
+        newest.slot = None
+        self.waiting.appendleft(newest)
+        self.preemptions += 1
+        # Who was put back would only be put back again until somebody ends.
+        self._full = True
+        return True
+
+    def _admit(self) -> None:
+        if self._full and self.running:
+            return
+        while self.waiting and self.cache.has_idle():
+            head = self.waiting[0]
+            if head.reuse and self._is_being_computed(head):
+                return
+            slot = self.cache.place(head.tokens, reuse=head.reuse)
+            assert slot is not None
+            self.waiting.popleft()
+            head.slot = slot
+            if not head.started:
+                head.started = True
+                head.n_cached = len(slot.tokens)
+            self.running.append(head)
+
+    def _is_being_computed(self, head: Sequence) -> bool:
+        """Whether a running prefill will soon hold a longer prefix than can be had now."""
+        limit = len(head.tokens) - 1
+        promised = max(
+            (
+                common_prefix(other.tokens, head.tokens, limit)
+                for other in self.running
+                if other.remaining > 1
+            ),
+            default=0,
+        )
+        if promised < self.cache.min_gain:
+            return False
+        return promised - self.cache.best_now(head.tokens) >= self.cache.min_gain
+
+    def _chunk(self, prefill: list[Sequence], *, alone: bool) -> Prefill:
+        step = Prefill()
+        left = self.pace.chunk(alone=alone)
+        for sequence in sorted(prefill, key=lambda s: s.order):
+            most = self._max_outputs if sequence.all_logits else left
+            count = min(sequence.remaining, left, most)
+            if not count or (sequence.all_logits and step.parts):
+                break
+            step.parts.append((sequence, count))
+            left -= count
+            if sequence.all_logits:
+                break
+        step.parts.sort(key=lambda part: _by_slot(part[0]))
+        return step
+
+
+def _by_slot(sequence: Sequence) -> int:
+    assert sequence.slot is not None
+    return sequence.slot.id

@@ -1,0 +1,206 @@
+"""The worker process: one model, one loop, two threads.
+
+``python -m kolo.engine.worker --fd N`` takes over one end of a socket pair. The main thread
+loads the model and then owns the context; its loop is ``Worker.run``. The reader thread turns
+frames into jobs (``Front``) and hands them over; when the socket closes it ends the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from queue import SimpleQueue
+
+import msgspec
+
+from kolo import wire
+from kolo.engine.backend import Backend, Loader
+from kolo.engine.calibrate import calibrate
+from kolo.engine.front import Front
+from kolo.engine.loop import Loop
+from kolo.engine.pooling import prepare_pooled
+from kolo.errors import KoloError, LoadFailed, UsageError, internal
+from kolo.types import (
+    Detokenize,
+    Detokenized,
+    Embed,
+    Generate,
+    Inspect,
+    LoadParams,
+    Operation,
+    Render,
+    Rendered,
+    Rerank,
+    Tokenize,
+    Tokenized,
+)
+
+_SWITCH_INTERVAL_S = 0.0005
+"""How long the reader may keep the interpreter from the loop; Python's default is 5 ms."""
+
+
+class Outlet:
+    """The upward side of the socket; both threads write."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._lock = threading.Lock()
+
+    def send(self, *frames: wire.Up) -> None:
+        data = b"".join(map(wire.encode, frames))
+        with self._lock:
+            self._sock.sendall(data)
+
+
+class Reader(threading.Thread):
+    """Reads frames, prepares jobs, answers what needs no context."""
+
+    def __init__(
+        self, frames: wire.Frames, front: Front, backend: Backend, loop: Loop, out: Outlet
+    ) -> None:
+        super().__init__(name="reader", daemon=True)
+        self._frames = frames
+        self._front = front
+        self._backend = backend
+        self._loop = loop
+        self._out = out
+
+    def run(self) -> None:
+        try:
+            for frame in self._frames:
+                if isinstance(frame, wire.Submit):
+                    self._submit(frame)
+                elif isinstance(frame, wire.Cancel):
+                    self._loop.inbox.put(frame)
+                else:
+                    break
+        except OSError:
+            pass  # the other side is gone, which is what end of file means too
+        finally:
+            # The loop may be inside llama.cpp for seconds; nothing here needs cleaning up.
+            sys.stderr.flush()
+            os._exit(0)
+
+    def _submit(self, frame: wire.Submit) -> None:
+        try:
+            self._start(frame.id, frame.op)
+        except KoloError as error:
+            self._out.send(wire.Failed(frame.id, error.info()))
+        except Exception as error:  # a defect of ours must end this request, not the worker
+            traceback.print_exc()
+            self._out.send(wire.Failed(frame.id, internal(error).info()))
+
+    def _start(self, request_id: int, op: Operation) -> None:
+        vocab = self._backend.vocab
+        match op:
+            case Generate():
+                self._loop.inbox.put(self._front.prepare(request_id, op))
+            case Embed() | Rerank():
+                self._loop.inbox.put(prepare_pooled(request_id, op, self._backend))
+            case Inspect():
+                self._loop.inbox.put(wire.Submit(request_id, op))
+            case Tokenize():
+                tokens = vocab.tokenize(
+                    op.text, add_special=op.add_special, parse_special=op.parse_special
+                )
+                pieces = [vocab.piece(token) for token in tokens]
+                self._done(request_id, Tokenized(tokens=list(tokens), pieces=pieces))
+            case Detokenize():
+                bad = [token for token in op.tokens if not 0 <= token < vocab.n_tokens]
+                if bad:
+                    raise UsageError(
+                        f"token {bad[0]} is not in the vocabulary",
+                        hint=f"token ids are 0 to {vocab.n_tokens - 1}",
+                        param="tokens",
+                    )
+                data = b"".join(map(vocab.piece, op.tokens))
+                self._done(request_id, Detokenized(text=data.decode("utf-8", "replace")))
+            case Render():
+                self._done(request_id, Rendered(prompt=self._front.render(op.chat)))
+
+    def _done(self, request_id: int, result: Tokenized | Detokenized | Rendered) -> None:
+        self._out.send(wire.Done(request_id, result))
+
+
+def serve(sock: socket.socket) -> None:
+    """Load what the first frame says, then run until the other side closes."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    out = Outlet(sock)
+    frames = wire.Frames(sock)
+    first = next(frames, None)
+    if not isinstance(first, wire.Load):
+        return
+    started = time.perf_counter()
+    try:
+        backend = _loader(first.backend)(first.path, first.params, _progress(out))
+        front = Front(backend, first.params)
+        loop = _make_loop(backend, first.params, out)
+    except KoloError as error:
+        out.send(wire.Refused(error.info()))
+        return
+    except Exception as error:
+        traceback.print_exc()
+        out.send(wire.Refused(internal(error).info()))
+        return
+    for note in front.notes:
+        out.send(wire.Note("warning", note))
+    info = msgspec.structs.replace(
+        backend.info,
+        chat_template=front.template.source,
+        template_source=front.template.source_kind,
+        template_family=front.dialect.name,
+        template_caps=front.template.caps,
+        pad_widths=loop.layout.pad_widths(),
+        sampling=front.defaults,
+    )
+    out.send(wire.Ready(info, (time.perf_counter() - started) * 1000))
+    Reader(frames, front, backend, loop, out).start()
+    loop.run()
+
+
+def _make_loop(backend: Backend, params: LoadParams, out: Outlet) -> Loop:
+    costs, prefill_ms = calibrate(backend)
+    return Loop(backend, params, costs, prefill_ms, out.send, SimpleQueue())
+
+
+def _loader(name: str) -> Loader:
+    if name == "llama":
+        from kolo.engine.llama import load
+
+        return load
+    if name == "fake":
+        from kolo.engine.fake import load as load_fake
+
+        return load_fake
+    raise LoadFailed(f"there is no backend {name!r}", hint="use llama")
+
+
+def _progress(out: Outlet):  # type: ignore[no-untyped-def]
+    last = -1.0
+
+    def report(stage: str, fraction: float) -> None:
+        nonlocal last
+        if fraction - last >= 0.01 or fraction in (0.0, 1.0):
+            last = fraction
+            out.send(wire.Loading(stage, fraction))
+
+    return report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="kolo.engine.worker", description=__doc__)
+    parser.add_argument("--fd", type=int, required=True, help="the worker's end of a socket pair")
+    # The manager decides when a worker ends; a terminal's Ctrl-C is not for it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with socket.socket(fileno=parser.parse_args().fd) as sock:
+        serve(sock)
+
+
+if __name__ == "__main__":
+    main()
