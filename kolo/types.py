@@ -417,6 +417,8 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     bos_token: str = ""
     eos_token: str = ""
     chat_template: str = ""
+    named_templates: dict[str, str] = {}
+    """Further templates of the file by name, such as ``tool_use``."""
     template_source: str = ""
     """``file``, ``given`` or ``default``."""
     template_family: str = ""

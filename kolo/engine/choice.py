@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kolo.engine.backend import Logits, Vocab
-from kolo.engine.dialects import Reader
+from kolo.engine.dialects import Piece, Reader
 from kolo.engine.grammar import Matcher
 from kolo.engine.sampling import Sampler, top_logprobs
 from kolo.engine.scheduler import Sequence
-from kolo.engine.text import TextStream
-from kolo.types import Delta, FinishReason, TokenLogprob
+from kolo.engine.text import Characters, StopFilter
+from kolo.types import Delta, FinishReason, TokenLogprob, ToolCallDelta
 
 CLOSING_TOKENS = 64
 """With fewer tokens than this left, constrained output heads for its end."""
@@ -66,7 +66,11 @@ class Choice:
         self._sampler = sampler
         self._matcher = matcher
         self._reader = reader
-        self._text = TextStream(rules.stops)
+        self._characters = Characters()
+        self._stop = StopFilter(rules.stops)
+        self._content = self._reasoning = ""
+        self._tool_calls: list[ToolCallDelta] = []
+        self._logprobs: list[TokenLogprob] = []
         self._forced: deque[int] = deque()
         self._unsent = 0
         self._eog = np.fromiter(vocab.eog, dtype=np.int32, count=len(vocab.eog))
@@ -78,17 +82,17 @@ class Choice:
         raw = row.copy() if self._rules.logprobs else row
         token = self._forced.popleft() if self._forced else self._draw(row)
         self._accept(token)
-        logprobs = [self._logprob(raw, token)] if self._rules.logprobs else []
+        if self._rules.logprobs:
+            self._logprobs.append(self._logprob(raw, token))
         if token in self._vocab.eog:
-            return self._end("stop", logprobs)
-        text = self._text.feed(self._vocab.piece(token) or self._marker(token))
-        if self._text.stopped is not None:
-            return self._end("stop", logprobs, text)
-        if self._constraint_done():
-            return self._end("stop", logprobs, text)
+            return self._end("stop")
+        piece = self._vocab.piece(token) or self._marker(token)
+        self._gain(self._reader.feed(self._characters.feed(piece)))
+        if self._over():
+            return self._end("stop")
         if self.n_generated >= self._rules.max_tokens:
-            return self._end("length", logprobs, text)
-        return self._delta(text, logprobs)
+            return self._end("length")
+        return self._delta()
 
     def advance_prompt(self, rows: Logits, start: int) -> None:
         """Score prompt tokens ``start + 1`` and on, each by the row before it."""
@@ -136,7 +140,10 @@ class Choice:
         if budget is not None and self.n_reasoning == max(budget, 1) and not self._forced:
             self._forced.extend(self._rules.reasoning_close)
 
-    def _constraint_done(self) -> bool:
+    def _over(self) -> bool:
+        """Nothing more can or may follow: a stop string, a grammar at its end, the one call."""
+        if self._stop.stopped is not None or self._reader.done:
+            return True
         matcher = self._matcher
         return matcher is not None and not self._reader.reasoning_open and matcher.finished
 
@@ -148,42 +155,51 @@ class Choice:
         text = self._vocab.marker(token)
         return text.encode() if text in self._rules.markers else b""
 
-    def _delta(self, text: str, logprobs: list[TokenLogprob]) -> Delta | None:
-        if not text and not logprobs:
-            return None
-        piece = self._reader.feed(text)
-        if not (piece.content or piece.reasoning or piece.tool_calls or logprobs):
+    def _gain(self, piece: Piece) -> None:
+        """Add what the reader made of some text to the next delta."""
+        if piece.content:
+            self._content += self._stop.feed(piece.content)
+        if piece.reasoning:
+            self._reasoning += piece.reasoning
+        if piece.tool_calls:
+            self._tool_calls += piece.tool_calls
+
+    def _delta(self) -> Delta | None:
+        if not (self._content or self._reasoning or self._tool_calls or self._logprobs):
             return None
         delta = Delta(
             self.request_id,
             self.index,
-            piece.content,
+            self._content,
             self._unsent,
-            piece.reasoning,
-            piece.tool_calls,
-            logprobs,
+            self._reasoning,
+            self._tool_calls,
+            self._logprobs,
         )
         self._unsent = 0
+        self._content = self._reasoning = ""
+        if delta.tool_calls:
+            self._tool_calls = []
+        if delta.logprobs:
+            self._logprobs = []
         return delta
 
-    def _end(
-        self, reason: FinishReason, logprobs: list[TokenLogprob] | None = None, text: str = ""
-    ) -> Delta:
-        if self._text.stopped is None:
-            text += self._text.finish()
-        first, last = self._reader.feed(text), self._reader.finish()
+    def _end(self, reason: FinishReason) -> Delta:
+        self._gain(self._reader.finish())
+        if self._stop.stopped is None:
+            self._content += self._stop.finish()
         called = self._reader.called and reason == "stop"
         self.finish = "tool_calls" if called else reason
         return Delta(
             self.request_id,
             self.index,
-            first.content + last.content,
+            self._content,
             self._unsent,
-            first.reasoning + last.reasoning,
-            [*first.tool_calls, *last.tool_calls],
-            logprobs or [],
+            self._reasoning,
+            self._tool_calls,
+            self._logprobs,
             self.finish,
-            self._text.stopped,
+            self._stop.stopped,
         )
 
     def _logprob(self, row: Logits, token: int) -> TokenLogprob:

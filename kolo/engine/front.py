@@ -39,6 +39,8 @@ class Front:
             params.chat_template or info.chat_template or None,
             bos_token=info.bos_token,
             eos_token=info.eos_token,
+            named=info.named_templates,
+            given=params.chat_template is not None,
         )
         self.dialect: Dialect = detect(self.template.source)
         self._compiler = GrammarCompiler(self._vocab)
@@ -67,8 +69,12 @@ class Front:
             self._choice(request_id, index, op, prompt, rules, seed, matcher, opens_reasoning)
             for index in range(op.n)
         ]
+        for choice in choices[1:]:
+            choice.sequence.first = choices[0].sequence
         deadline_s = arrived_s + op.deadline_ms / 1000 if op.deadline_ms else None
-        return Job(request_id, choices, len(prompt), seed, arrived_s, deadline_s)
+        return Job(
+            request_id, choices, len(prompt), seed, arrived_s, deadline_s, op.prompt_logprobs
+        )
 
     def render(self, chat: Chat) -> str:
         self._must_chat()
@@ -190,13 +196,10 @@ class Front:
     def _matcher(self, op: Generate) -> Matcher | None:
         lark = None
         if isinstance(op.input, Chat) and op.input.tools:
-            lark = self.dialect.call_grammar(op.input, special=self._is_special)
+            lark = self.dialect.call_grammar(op.input, special=self._vocab.special)
         if lark is None and op.constraint is None:
             return None
         return self._compiler.compile(op.constraint, lark=lark)
-
-    def _is_special(self, text: str) -> bool:
-        return self._vocab.special(text) is not None
 
     def _choice(
         self,

@@ -19,6 +19,7 @@ class Job:
     seed: int
     arrived_s: float
     deadline_s: float | None = None
+    wants_prompt_logprobs: bool = False
     started_s: float | None = None
     first_s: float | None = None
     last_s: float | None = None
@@ -27,7 +28,7 @@ class Job:
     def __post_init__(self) -> None:
         self.open = {choice.index for choice in self.choices}
 
-    def result(self, want_prompt_logprobs: bool = False) -> Generated:
+    def result(self) -> Generated:
         """What is known at the end, or at the moment of a cancel."""
         end = time.perf_counter()
         started = self.started_s or end
@@ -48,5 +49,5 @@ class Job:
                 decode_ms=(last - first) * 1000,
             ),
             seed=self.seed,
-            prompt_logprobs=choices[0].prompt_logprobs if want_prompt_logprobs else None,
+            prompt_logprobs=choices[0].prompt_logprobs if self.wants_prompt_logprobs else None,
         )

@@ -61,6 +61,9 @@ class Loop:
             started = time.perf_counter()
             spent_before = self._counts.backend_s
             step = self._scheduler.plan()
+            for sequence in self._scheduler.admitted:
+                job = self._owners[sequence][0]
+                job.started_s = job.started_s or started
             if step is not None:
                 self._emit(self._advance(step))
                 self._counts.close_step(started, spent_before)
@@ -153,12 +156,9 @@ class Loop:
         positions: list[int] = []
         rows: list[int] = []
         wanted: list[int] = []
-        now = time.perf_counter()
         for sequence, count in step.parts:
             slot = sequence.slot
             assert slot is not None
-            job = self._owners[sequence][0]
-            job.started_s = job.started_s or now
             done = len(slot.tokens)
             tokens += sequence.tokens[done : done + count]
             positions += range(done, done + count)
@@ -196,7 +196,6 @@ class Loop:
     def _draw(self, sequence: Sequence, row, deltas: list[Delta]) -> None:  # type: ignore[no-untyped-def]
         job, choice = self._owners[sequence]
         now = time.perf_counter()
-        job.started_s = job.started_s or now
         job.first_s = job.first_s or now
         job.last_s = now
         try:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from kolo.engine.backend import KV
 
-MIN_SPILL_TOKENS = 32
+MIN_SPILL_TOKENS = 64
 """Shorter caches are cheaper to compute again than to keep."""
 
 
@@ -134,15 +134,18 @@ class PrefixCache:
         in_slots = max(self._usable(slot, tokens, limit) for slot in self.slots)
         return max(in_slots, self._stored(tokens, limit)[1])
 
-    def place(self, tokens: array[int], *, reuse: bool = True) -> Slot | None:
+    def place(
+        self, tokens: array[int], *, reuse: bool = True, share: bool = False
+    ) -> Slot | None:
         """Give a slot to a sequence; its ``tokens`` are then the reused prefix.
 
-        None when every slot is busy.
+        ``share``: copy even what would be cheaper to compute. None when every slot is busy.
         """
         idle = [slot for slot in self.slots if not slot.busy]
         if not idle:
             return None
-        slot = self._take(idle, tokens, len(tokens) - 1 if reuse else 0)
+        min_gain = 1 if share else self.min_gain
+        slot = self._take(idle, tokens, len(tokens) - 1 if reuse else 0, min_gain)
         slot.busy = True
         return slot
 
@@ -168,19 +171,20 @@ class PrefixCache:
         self._cut(victim, 0)
         return True
 
-    def _take(self, idle: list[Slot], tokens: array[int], limit: int) -> Slot:
+    def _take(self, idle: list[Slot], tokens: array[int], limit: int, min_gain: int) -> Slot:
         reach = {slot.id: self._usable(slot, tokens, limit) for slot in self.slots}
         best = max(self.slots, key=lambda slot: (reach[slot.id], not slot.busy))
         entry, stored = self._stored(tokens, limit)
         here = max(idle, key=lambda slot: (reach[slot.id], -len(slot.tokens), -slot.id))
         available = max(reach[best.id], stored)
-        continues = len(here.tokens) - reach[here.id] <= reach[here.id]
-        if reach[here.id] and continues and available - reach[here.id] < self.min_gain:
+        lost = len(here.tokens) - reach[here.id]
+        continues = lost <= max(reach[here.id], MIN_SPILL_TOKENS)
+        if reach[here.id] and continues and available - reach[here.id] < min_gain:
             self._cut(here, reach[here.id])
             return here
         target = min(idle, key=lambda slot: (bool(slot.tokens), slot.last_used, slot.id))
         gain = available - reach[target.id]
-        if gain < self.min_gain:
+        if gain < min_gain:
             self._spill(target, keep=reach[target.id])
             self._cut(target, reach[target.id])
         elif entry is None or reach[best.id] >= stored:

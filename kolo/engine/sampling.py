@@ -363,6 +363,10 @@ class Sampler:
         self._history: set[int] = set()
         self._track = plan.dry and plan.bound is not None
         self.plain = plan.plain and bias is None
+        self._banned: frozenset[int] = frozenset()
+        if plan.plain and bias is not None and np.all(bias[1] == -np.inf):
+            # Only bans and a greedy draw: look at the winner instead of writing to the row.
+            self._banned = frozenset(bias[0].tolist())
 
     def prime(self, prompt: array[int]) -> None:
         """Penalties count the prompt too, as llama.cpp's do."""
@@ -380,6 +384,8 @@ class Sampler:
 
     def prepare(self, row: Logits) -> None:
         """Apply to the row, once, what precedes any drawing."""
+        if self._banned:
+            return
         if self._bias is not None:
             row[self._bias[0]] += self._bias[1]
         if self._penalties is not None:
@@ -389,7 +395,12 @@ class Sampler:
         """Draw from a prepared row. May be called again after masking the row."""
         plan = self.plan
         if plan.greedy and self._chain is None:
-            return int(row.argmax())
+            token = int(row.argmax())
+            if token in self._banned:
+                assert self._bias is not None
+                row[self._bias[0]] = -np.inf
+                token = int(row.argmax())
+            return token
         if plan.bound is None:
             if plan.draw_temperature is not None:
                 return draw(row, plan.draw_temperature, self._rng.random())

@@ -36,6 +36,9 @@ class Sequence:
     """May start from a cached prefix."""
     all_logits: bool = False
     """Every prompt position is wanted, not only the last."""
+    first: Sequence | None = None
+    """For the further choices of a request, its first one: they share its prompt whatever the
+    copy costs, so that n answers cost one prefill."""
     slot: Slot | None = None
     n_cached: int = 0
     order: int = 0
@@ -98,6 +101,8 @@ class Scheduler:
         self._max_outputs = max_outputs
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
+        self.admitted: list[Sequence] = []
+        """Those that got their first slot in the last plan."""
         self.preemptions = 0
         self._full = False
         self._decoded_last = False
@@ -124,6 +129,7 @@ class Scheduler:
 
     def plan(self) -> Step | None:
         """The next batch, or None when there is nothing to do."""
+        self.admitted.clear()
         self._admit()
         decode = [s for s in self.running if s.remaining == 1 and not s.all_logits]
         prefill = [s for s in self.running if s.remaining > 1 or s.all_logits]
@@ -172,17 +178,20 @@ class Scheduler:
             head = self.waiting[0]
             if head.reuse and self._is_being_computed(head):
                 return
-            slot = self.cache.place(head.tokens, reuse=head.reuse)
+            slot = self.cache.place(head.tokens, reuse=head.reuse, share=head.first is not None)
             assert slot is not None
             self.waiting.popleft()
             head.slot = slot
             if not head.started:
                 head.started = True
                 head.n_cached = len(slot.tokens)
+                self.admitted.append(head)
             self.running.append(head)
 
     def _is_being_computed(self, head: Sequence) -> bool:
         """Whether a running prefill will soon hold a longer prefix than can be had now."""
+        if head.first is not None and head.first.slot is not None and head.first.remaining > 1:
+            return True
         limit = len(head.tokens) - 1
         promised = max(
             (

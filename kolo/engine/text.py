@@ -11,30 +11,36 @@ import codecs
 _decoder = codecs.getincrementaldecoder("utf-8")
 
 
-class TextStream:
-    """Text of one choice. ``stopped`` is the stop string that ended it, or None."""
+class Characters:
+    """Token pieces to whole characters. Bytes of one never completed are left out."""
+
+    def __init__(self) -> None:
+        self._decode = _decoder(errors="replace").decode
+
+    def feed(self, piece: bytes) -> str:
+        return self._decode(piece)
+
+
+class StopFilter:
+    """Cuts an answer where the first of ``stops`` begins, which ``stopped`` then names.
+
+    Holds back only an end of the text that may yet become a stop string.
+    """
 
     def __init__(self, stops: list[str] | tuple[str, ...] = ()) -> None:
-        self._decode = _decoder(errors="replace").decode
         self._stops = tuple(stop for stop in stops if stop)
         self._firsts = frozenset(stop[0] for stop in self._stops)
         self._longest = max(map(len, self._stops), default=0)
         self._held = ""
         self.stopped: str | None = None
 
-    def feed(self, piece: bytes) -> str:
-        """Add a token's bytes; return the text that is now certain."""
-        text = self._decode(piece)
+    def feed(self, text: str) -> str:
+        """Add text; return what is now certain to be shown."""
         if not self._stops:
             return text
-        return self._filter(self._held + text)
-
-    def finish(self) -> str:
-        """What was held back. Bytes of a character never completed are left out."""
-        held, self._held = self._held, ""
-        return held
-
-    def _filter(self, text: str) -> str:
+        if self.stopped is not None:
+            return ""
+        text = self._held + text
         hits = [(at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
         if hits:
             at, self.stopped = min(hits, key=lambda hit: (hit[0], -len(hit[1])))
@@ -43,6 +49,11 @@ class TextStream:
         keep = self._ambiguous(text)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
+
+    def finish(self) -> str:
+        """What was held back."""
+        held, self._held = self._held, ""
+        return held
 
     def _ambiguous(self, text: str) -> int:
         """Length of the longest end of ``text`` that could begin a stop string."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kolo.engine.text import TextStream
+from kolo.engine.text import Characters, StopFilter
 
 TRICKY = "héllo 👩‍👩‍👧 日本語 é̂ ✓ 🇫🇷 end"
 
@@ -17,6 +17,24 @@ def cut(data: bytes, sizes: list[int]) -> list[bytes]:
         pieces.append(data[at : at + size])
         at += size
     return [*pieces, data[at:]]
+
+
+class TextStream:
+    """Both stages, as an answer goes through them."""
+
+    def __init__(self, stops: list[str] | None = None) -> None:
+        self._characters = Characters()
+        self._filter = StopFilter(stops or [])
+
+    @property
+    def stopped(self) -> str | None:
+        return self._filter.stopped
+
+    def feed(self, piece: bytes) -> str:
+        return self._filter.feed(self._characters.feed(piece))
+
+    def finish(self) -> str:
+        return self._filter.finish()
 
 
 def run(stream: TextStream, pieces: list[bytes]) -> list[str]:

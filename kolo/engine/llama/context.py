@@ -150,6 +150,7 @@ class LlamaContext:
             bos_token=vocab.text(vocab.bos),
             eos_token=vocab.text(vocab.eos_token),
             chat_template=model.metadata.get("tokenizer.chat_template", ""),
+            named_templates=model.named_templates(),
             can_chat=model.generates,
             can_embed=embeds,
             can_rerank=model.pooling == "rank",

@@ -147,6 +147,14 @@ class LlamaModel:
         name = llama_cpp.llama_ftype_name(llama_cpp.llama_model_ftype(self.handle))
         return (name or b"").decode()
 
+    def named_templates(self) -> dict[str, str]:
+        prefix = "tokenizer.chat_template."
+        return {
+            key.removeprefix(prefix): value
+            for key, value in self.metadata.items()
+            if key.startswith(prefix)
+        }
+
     def sampling(self) -> Sampling:
         """The sampling parameters the file recommends (``general.sampling.*``)."""
         found: dict[str, float] = {}

@@ -1,0 +1,19 @@
+"""One worker on the shipped model for all tests that leave it as they found it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+
+import pytest
+from harness import Worker, worker
+
+from kolo.types import LoadParams
+
+GUIDE = str(files("kolo.models") / "data" / "guide.gguf")
+
+
+@pytest.fixture(scope="session")
+def guide() -> Iterator[Worker]:
+    with worker(GUIDE, LoadParams(parallel=8, ctx=2048, threads=1)) as started:
+        yield started
