@@ -17,7 +17,7 @@ from kolo.engine.choice import Choice, Rules
 from kolo.engine.dialects import Dialect, Reader, detect, new_call_id, plain_reader
 from kolo.engine.grammar import GrammarCompiler, Matcher
 from kolo.engine.job import Job
-from kolo.engine.prompt import Template
+from kolo.engine.prompt import TOOLS_TEMPLATE, Template
 from kolo.engine.sampling import Bias, Sampler, make_plan, needs_chain
 from kolo.engine.scheduler import Sequence
 from kolo.errors import BadParameter, ContextLengthExceeded, Unsupported
@@ -42,7 +42,10 @@ class Front:
             named=info.named_templates,
             given=params.chat_template is not None,
         )
-        self.dialect: Dialect = detect(self.template.source)
+        tool_template = info.named_templates.get(TOOLS_TEMPLATE)
+        if params.chat_template is not None or not tool_template:
+            tool_template = self.template.source
+        self.dialect: Dialect = detect(tool_template)
         self._compiler = GrammarCompiler(self._vocab)
         self.notes: list[str] = []
         if self.template.source_kind == "default" and info.can_chat:
