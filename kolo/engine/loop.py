@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
+import psutil
+
 from kolo import wire
 from kolo.engine.backend import NO_ROOM, Backend
 from kolo.engine.choice import Choice
@@ -20,8 +22,6 @@ from kolo.engine.prefix import PrefixCache
 from kolo.engine.scheduler import Decode, Prefill, PrefillPace, Scheduler, Sequence
 from kolo.errors import DeadlineExceeded, InternalError, KoloError, internal
 from kolo.types import Delta, EngineStats, LoadParams, SlotStats
-
-DEFAULT_STORE_BYTES = 1 << 30
 
 Item = Job | PooledJob | wire.Cancel | wire.Submit
 Send = Callable[..., None]
@@ -42,9 +42,7 @@ class Loop:
         self._backend = backend
         self._send = send
         store_bytes = params.cache_store_bytes
-        self._cache = PrefixCache(
-            backend, DEFAULT_STORE_BYTES if store_bytes is None else store_bytes
-        )
+        self._cache = PrefixCache(backend, _free_share() if store_bytes is None else store_bytes)
         pace = PrefillPace(params.prefill_budget_ms, prefill_ms, backend.n_batch)
         self._scheduler = Scheduler(self._cache, pace, backend.max_outputs)
         self._jobs: dict[int, Job] = {}
@@ -333,6 +331,12 @@ class Loop:
             prompt_cached=sequence.n_cached,
             generated_tokens=choice.n_generated,
         )
+
+
+def _free_share() -> int:
+    """Bound of the prefix store when nobody sets one: a tenth of what is free at load, at most
+    2 GiB."""
+    return min(psutil.virtual_memory().available // 10, 2 << 30)
 
 
 class _NoRoomError(Exception):

@@ -103,8 +103,8 @@ class LlamaModel:
             )
         pooling = self.metadata.get(f"{self.architecture}.pooling_type")
         self.pooling = _POOLINGS.get(int(pooling), "none") if pooling is not None else None
-        causal = self.metadata.get(f"{self.architecture}.attention.causal", "true") == "true"
-        self.generates = causal and self.pooling is None
+        self.causal = self.metadata.get(f"{self.architecture}.attention.causal", "true") == "true"
+        self.generates = self.causal and self.pooling in (None, "none")
         self.recurrent = bool(
             llama_cpp.llama_model_is_recurrent(self.handle)
             or llama_cpp.llama_model_is_hybrid(self.handle)

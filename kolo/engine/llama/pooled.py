@@ -1,8 +1,9 @@
 """Embeddings and rank scores: contexts whose output is one vector per sequence.
 
 Pooling is fixed when a context is made, so these are contexts of their own beside the one that
-generates. Without causal attention a sequence has to fit one physical batch, hence n_batch ==
-n_ubatch. Sequences share one pool of cells, so a batch takes as many as fit its tokens.
+generates. A sequence has to fit one physical batch (n_ubatch), since llama.cpp pools within one;
+only the last token of a causal model can be reached over several, which also keeps the buffer for
+a large vocabulary small. Sequences share one pool of cells, so a batch takes as many as fit.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from kolo.types import LoadParams
 
 _POOLINGS = {"none": 0, "mean": 1, "cls": 2, "last": 3, "rank": 4}
 _MAX_BATCH = 8192
+_MAX_CAUSAL_UBATCH = 2048
+_STEP_UBATCH = 512
 _MAX_SEQUENCES = 64
 
 
@@ -27,7 +30,7 @@ class Pooled:
     """A context that turns token sequences into vectors of ``width`` floats."""
 
     def __init__(self, model: LlamaModel, params: LoadParams, *, rank: bool) -> None:
-        pooling = "rank" if rank else params.pooling or model.pooling or "mean"
+        pooling = "rank" if rank else params.pooling or model.pooling or "last"
         if rank and model.pooling != "rank":
             raise Unsupported(
                 "this model has no rank head",
@@ -40,14 +43,20 @@ class Pooled:
                 hint="load with pooling mean, cls or last",
                 param="pooling",
             )
-        self.n_tokens = min(model.n_ctx_train, params.ctx or _MAX_BATCH, _MAX_BATCH)
+        n_ubatch = min(model.n_ctx_train, params.ctx or _MAX_BATCH, _MAX_BATCH)
+        self.n_tokens = n_ubatch
+        if model.causal and pooling == "last":
+            n_ubatch = min(n_ubatch, _STEP_UBATCH)
+        elif model.causal:
+            self.n_tokens = n_ubatch = min(n_ubatch, _MAX_CAUSAL_UBATCH)
         self.width = int(
             llama_cpp.llama_model_n_cls_out(model.handle)
             if rank
             else llama_cpp.llama_model_n_embd_out(model.handle)
         )
         wanted = llama_cpp.llama_context_default_params()
-        wanted.n_ctx = wanted.n_batch = wanted.n_ubatch = self.n_tokens
+        wanted.n_ctx = wanted.n_batch = self.n_tokens
+        wanted.n_ubatch = n_ubatch
         wanted.n_seq_max = _MAX_SEQUENCES
         wanted.kv_unified = True
         wanted.embeddings = True

@@ -1,0 +1,1 @@
+"""Models on disk: what a reference means, and what a file says of itself."""
