@@ -387,6 +387,7 @@ class LoadParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     mlock: bool = False
     check_tensors: bool = False
     warmup: bool = True
+    """Run and time the model once at load; off, nothing is padded and the first is slower."""
     pooling: Pooling | None = None
     chat_template: str | None = None
     """Jinja source that replaces the one in the file."""

@@ -23,6 +23,7 @@ from kolo import wire
 from kolo.engine.backend import Backend, Loader
 from kolo.engine.calibrate import calibrate
 from kolo.engine.front import Front
+from kolo.engine.layout import flat
 from kolo.engine.loop import Loop
 from kolo.engine.pooling import prepare_pooled
 from kolo.errors import KoloError, LoadFailed, UsageError, internal
@@ -43,6 +44,8 @@ from kolo.types import (
 
 _SWITCH_INTERVAL_S = 0.0005
 """How long the reader may keep the interpreter from the loop; Python's default is 5 ms."""
+_UNMEASURED_PREFILL_MS = 10.0
+"""Per token, assumed of a model that was not warmed up; a few chunks put it right."""
 
 
 class Outlet:
@@ -59,17 +62,23 @@ class Outlet:
 
 
 class Reader(threading.Thread):
-    """Reads frames, prepares jobs, answers what needs no context."""
+    """Reads frames, prepares jobs, answers what needs no context. Runs from the start, so that
+    a closed socket ends the process while it still loads."""
 
-    def __init__(
-        self, frames: wire.Frames, front: Front, backend: Backend, loop: Loop, out: Outlet
-    ) -> None:
+    _front: Front
+    _backend: Backend
+    _loop: Loop
+
+    def __init__(self, frames: wire.Frames, out: Outlet) -> None:
         super().__init__(name="reader", daemon=True)
         self._frames = frames
+        self._out = out
+
+    def attend(self, front: Front, backend: Backend, loop: Loop) -> None:
+        """The model is there; called before Ready is sent, so before any request comes."""
         self._front = front
         self._backend = backend
         self._loop = loop
-        self._out = out
 
     def run(self) -> None:
         try:
@@ -136,6 +145,8 @@ def serve(sock: socket.socket) -> None:
     first = next(frames, None)
     if not isinstance(first, wire.Load):
         return
+    reader = Reader(frames, out)
+    reader.start()
     started = time.perf_counter()
     try:
         backend = _loader(first.backend)(first.path, first.params, _progress(out))
@@ -159,13 +170,16 @@ def serve(sock: socket.socket) -> None:
         pad_widths=loop.layout.pad_widths(),
         sampling=front.defaults,
     )
+    reader.attend(front, backend, loop)
     out.send(wire.Ready(info, (time.perf_counter() - started) * 1000))
-    Reader(frames, front, backend, loop, out).start()
     loop.run()
 
 
 def _make_loop(backend: Backend, params: LoadParams, out: Outlet) -> Loop:
-    costs, prefill_ms = calibrate(backend)
+    if params.warmup and backend.info.can_chat:
+        costs, prefill_ms = calibrate(backend)
+    else:
+        costs, prefill_ms = flat(backend.thread_choices[-1]), _UNMEASURED_PREFILL_MS
     return Loop(backend, params, costs, prefill_ms, out.send, SimpleQueue())
 
 

@@ -21,7 +21,7 @@ from kolo.engine.llama import log
 from kolo.engine.llama.chain import LlamaChain
 from kolo.engine.llama.devices import devices
 from kolo.engine.llama.model import LlamaModel, load_error
-from kolo.errors import InternalError, LoadFailed
+from kolo.errors import InternalError, LoadFailed, OutOfMemory
 from kolo.types import LoadParams, ModelInfo
 
 _KV_TYPES = {
@@ -31,6 +31,7 @@ _KV_TYPES = {
 _ROPE_SCALING = {"none": 0, "linear": 1, "yarn": 2, "longrope": 3}
 _FLASH = {"auto": -1, "off": 0, "on": 1}
 _MIN_OUTPUTS = 32
+_MAX_CELLS = 2**31 - 1
 
 # The binding's own function returns a typed pointer, whose conversion costs more than the call.
 _get_logits = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(("llama_get_logits", api._lib))
@@ -66,8 +67,15 @@ class LlamaContext:
         wanted = llama_cpp.llama_context_default_params()
         per_slot = params.ctx or min(self.model.n_ctx_train, 4096)
         n_slots = params.parallel or 4
+        n_ctx = -(-per_slot // 256) * 256 * n_slots
+        if n_ctx > _MAX_CELLS:
+            raise OutOfMemory(
+                f"{n_slots} x {per_slot} tokens of context are more than llama.cpp can count",
+                hint="lower ctx or parallel",
+                param="ctx",
+            )
         wanted.n_seq_max = n_slots
-        wanted.n_ctx = -(-per_slot // 256) * 256 * n_slots
+        wanted.n_ctx = n_ctx
         wanted.n_batch = params.batch or 2048
         wanted.n_ubatch = min(params.ubatch or 512, wanted.n_batch)
         wanted.n_outputs_max = max(n_slots, _MIN_OUTPUTS)
