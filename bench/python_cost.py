@@ -24,9 +24,8 @@ from queue import SimpleQueue
 from kolo import wire
 from kolo.engine.calibrate import calibrate
 from kolo.engine.front import Front
-from kolo.engine.llama import load
 from kolo.engine.loop import Loop
-from kolo.engine.worker import Outlet
+from kolo.engine.worker import Outlet, share_the_cores
 from kolo.types import EngineStats, Generate, Inspect, LoadParams, Prompt, Sampling
 
 GUIDE = str(files("kolo.models") / "data" / "guide.gguf")
@@ -40,6 +39,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=None)
     args = parser.parse_args()
+    share_the_cores()
     widths = [int(width) for width in args.sequences.split(",")]
     bench = Bench(args.model, max(widths), args.threads)
     print(f"pads {bench.loop.layout.pad_widths()}")
@@ -62,6 +62,8 @@ def main() -> None:
 
 class Bench:
     def __init__(self, path: str, parallel: int, threads: int | None) -> None:
+        from kolo.engine.llama import load  # after share_the_cores: it loads llama.cpp
+
         params = LoadParams(parallel=parallel, ctx=1024, threads=threads)
         backend = load(path, params, lambda stage, fraction: None)
         self.front = Front(backend, params)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from kolo.engine.cycles import find_cycle
 from kolo.engine.gbnf import (
     EMPTY,
     Alt,
@@ -51,7 +52,7 @@ def gbnf_to_lark(
     eog = sorted(set(eog_tokens))
     _check(rules, lines, eog)
     rules = _reachable({name: _without_tail_recursion(name, rules[name]) for name in rules})
-    regular = not _cycle({name: set(_refs(body)) for name, body in rules.items()})
+    regular = not find_cycle({name: set(_refs(body)) for name, body in rules.items()})
     tokens = any(isinstance(node, Token) for body in rules.values() for node in _walk(body))
     return _emit(rules, eog, lexeme=lexeme and regular and not tokens)
 
@@ -93,7 +94,7 @@ def _reachable(rules: Rules) -> Rules:
 def _check(rules: Rules, lines: dict[str, int], eog: list[int]) -> None:
     """Refuse left recursion, rules that never end, end tokens by name, too much nesting."""
     nullable = _fixpoint(rules, _may_be_empty)
-    if cycle := _cycle({name: _leftmost(body, nullable) for name, body in rules.items()}):
+    if cycle := find_cycle({name: _leftmost(body, nullable) for name, body in rules.items()}):
         raise BadGrammar(
             f"grammar line {lines[cycle[0]]}: rule {cycle[0]!r} is left-recursive "
             f"({' -> '.join(cycle)})",
@@ -176,25 +177,6 @@ def _leftmost(node: Node, nullable: set[str]) -> set[str]:
         case Alt() | Repeat():
             return {name for child in _children(node) for name in _leftmost(child, nullable)}
     return set()
-
-
-def _cycle(graph: dict[str, set[str]]) -> list[str]:
-    """A cycle of ``graph``, its first name repeated at its end; empty if there is none."""
-    done: set[str] = set()
-    for start in graph:
-        path: dict[str, Iterator[str]] = {} if start in done else {start: iter(graph[start])}
-        while path:
-            name = next(reversed(path))
-            following = next(path[name], None)
-            if following is None:
-                del path[name]
-                done.add(name)
-            elif following in path:
-                names = list(path)
-                return [*names[names.index(following) :], following]
-            elif following not in done:
-                path[following] = iter(sorted(graph[following]))
-    return []
 
 
 def _depth(node: Node) -> int:

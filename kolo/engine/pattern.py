@@ -181,7 +181,7 @@ class _Translator:
             self.fail("a word boundary")
         if kind.isdigit() or kind == "k":
             self.fail("a back reference")
-        if not kind or kind.isalnum() or kind == "_":
+        if not kind or kind.isalnum():
             self.fail(f"the escape \\{kind}, which ECMA-262 does not know,")
         return kind, ""
 

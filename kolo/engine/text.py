@@ -15,10 +15,18 @@ class Characters:
     """Token pieces to whole characters. Bytes of one never completed are left out."""
 
     def __init__(self) -> None:
-        self._decode = _decoder(errors="replace").decode
+        self._decoder = _decoder(errors="replace")
+        self._pending = False
 
     def feed(self, piece: bytes) -> str:
-        return self._decode(piece)
+        if not self._pending:
+            try:
+                return piece.decode()
+            except UnicodeDecodeError:
+                pass  # it cuts a character, or holds none
+        text = self._decoder.decode(piece)
+        self._pending = bool(self._decoder.getstate()[0])
+        return text
 
 
 class StopFilter:

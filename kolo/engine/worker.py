@@ -207,9 +207,21 @@ def _progress(out: Outlet):  # type: ignore[no-untyped-def]
     return report
 
 
+def share_the_cores() -> None:
+    """Make OpenMP's threads sleep soon when they wait for each other.
+
+    libgomp spins for milliseconds by default, which is as fast on an idle machine and collapses
+    by a factor of ten or more as soon as anything else wants a core. Counts only before
+    llama.cpp is loaded; whoever sets the policy in the environment is heeded.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="kolo.engine.worker", description=__doc__)
     parser.add_argument("--fd", type=int, required=True, help="the worker's end of a socket pair")
+    share_the_cores()
     # The manager decides when a worker ends; a terminal's Ctrl-C is not for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=parser.parse_args().fd) as sock:

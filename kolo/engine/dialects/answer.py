@@ -31,7 +31,9 @@ class Answer:
         "_after_marker",
         "_calls",
         "_content",
+        "_fragments",
         "_gap",
+        "_head",
         "_ids",
         "_parallel",
         "_reasoning",
@@ -54,6 +56,8 @@ class Answer:
         self._content = ""
         self._reasoning = ""
         self._calls: list[ToolCallDelta] = []
+        self._head: tuple[str, str] | None = None
+        self._fragments: list[str] = []
         self._gap = ""
         self._after_marker = False
         self._wrote_arguments = False
@@ -62,6 +66,7 @@ class Answer:
 
     def take(self) -> Piece:
         """What came together since the last take."""
+        self._flush()
         piece = Piece(self._content, self._reasoning, self._calls)
         self._content = self._reasoning = ""
         self._calls = []
@@ -129,29 +134,32 @@ class Answer:
         function = self.function(name)
         self.cursor.release()
         self.marker()
-        call = ToolCallDelta(self.n_calls, call_id or self._ids(), function.name, "")
-        self._calls.append(call)
+        self._flush()
+        self._head = (call_id or self._ids(), function.name)
         self.n_calls += 1
         self._wrote_arguments = False
         return function
 
     def arguments(self, text: str) -> None:
         """More JSON text of the call that began last."""
-        if not text:
-            return
-        self._wrote_arguments = True
-        if self._calls:
-            last = self._calls[-1]
-            joined = ToolCallDelta(last.index, last.id, last.name, last.arguments + text)
-            self._calls[-1] = joined
-        else:
-            self._calls.append(ToolCallDelta(self.n_calls - 1, "", "", text))
+        if text:
+            self._wrote_arguments = True
+            self._fragments.append(text)
 
     def end(self) -> None:
         """The call is complete."""
         if not self._wrote_arguments:
             self.arguments("{}")
         self.done = not self._parallel
+
+    def _flush(self) -> None:
+        """Put what came of the last call among the deltas."""
+        if self._head or self._fragments:
+            call_id, name = self._head or ("", "")
+            text = "".join(self._fragments)
+            self._calls.append(ToolCallDelta(self.n_calls - 1, call_id, name, text))
+            self._head = None
+            self._fragments.clear()
 
 
 def escaped(text: str) -> str:

@@ -132,6 +132,14 @@ class Cursor:
                 return ""
             yield
 
+    def breaks_off(self, *literals: str) -> bool:
+        """The text has ended inside one of the literals; what there is of it is consumed."""
+        rest = self.text[self.pos : self.pos + LONGEST_MARKER]
+        if not self.ended or not any(literal.startswith(rest) for literal in literals):
+            return False
+        self.pos = len(self.text)
+        return True
+
     def stands(self, *literals: str) -> Wait[str]:
         """As ``accept``, but nothing is consumed."""
         found = yield from self.accept(*literals)
@@ -177,11 +185,11 @@ class Cursor:
         self.pos = end + len(literal)
         return found
 
-    def until(self, markers: Finder, sink: Sink) -> Wait[str]:
+    def until(self, markers: Finder, sink: Sink, *, keep_rest: bool = True) -> Wait[str]:
         """Give ``sink`` the text before the first marker as it comes; return the marker.
 
         Only what may be the beginning of a marker is held back. Returns the empty string when
-        the text ends first; then everything has been given away.
+        the text ends first; what was held is then given away, too, if ``keep_rest``.
         """
         while True:
             text, pos = self.text, self.pos
@@ -202,6 +210,6 @@ class Cursor:
                 if self.pos < len(self.text):
                     rest = self.text[self.pos :]
                     self.pos = len(self.text)
-                    sink(rest)
+                    sink(rest if keep_rest else "")
                 return ""
             yield

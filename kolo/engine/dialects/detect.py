@@ -29,11 +29,7 @@ _MORE_BLOCKS = (
 """Tags of thoughts that go with no family."""
 
 Family = Callable[[str], Tagged]
-
-
-def _hunyuan(source: str) -> Tagged:
-    suffix = _SUFFIX.search(source)
-    return tags.hunyuan(suffix[1] if suffix else "")
+"""The family of a template, made from its source."""
 
 
 def _granite(source: str) -> Tagged:
@@ -45,53 +41,66 @@ def _gigachat(source: str) -> Tagged:
     return jsons.gigachat(own_token if own_token in source else "function call<|role_sep|>\n")
 
 
-RULES: tuple[tuple[str, Family], ...] = (
-    (r"<atem:function_calls>", lambda _: tags.MUSE),
-    (r">>>all", lambda _: jsons.FUNCTIONARY_32),
-    (r"<\|tool_calls_section_begin\|>", lambda _: jsons.KIMI_K2),
-    (r"<\|open\|>(?s:.*)<\|close\|>", lambda _: tags.KIMI_K3),
-    (r"<\|START_ACTION\|>|<\|START_THINKING\|>", lambda _: jsons.COMMAND_R),
-    (r"<\|START_OF_TURN_TOKEN\|>", lambda _: jsons.COMMAND_R_PLUS),
-    (r"<\|tool_call_start\|>|List of tools: (?:<\|tool_list_start\|>)?\[", lambda _: tags.LFM2),
-    (r"<\|role_sep\|>", _gigachat),
-    (r"<minimax:tool_call>", lambda _: tags.MINIMAX),
-    (
-        r"DSML",
-        lambda source: tags.deepseek_dsml(
-            "function_calls" if "function_calls" in source else "tool_calls"
-        ),
-    ),
-    (
-        r"<｜tool▁calls?▁begin｜>|<｜Assistant｜>",
-        lambda source: jsons.deepseek(fenced="```json" in source),
-    ),
-    (r"<\|tool_call>call:", lambda _: tags.GEMMA4),
-    (r'<function name="', lambda _: tags.MINICPM),
-    (r"<seed:tool_call>", lambda _: tags.SEED),
-    (r"HYTK|<tool_sep", _hunyuan),
-    (
-        r"<arg_key>",
-        lambda source: tags.glm(lines=re.search(r"(?:\n|\\n)<arg_key>", source) is not None),
-    ),
-    (r"<tool_call>(?s:.*)<function=(?s:.*)<parameter=", lambda _: tags.QWEN3_CODER),
-    (r"<function=", lambda _: jsons.FUNCTIONARY_31),
-    (r"<TOOLCALL>", lambda _: jsons.NEMOTRON),
-    (r"<\|tools_prefix\|>", lambda _: jsons.APERTUS),
-    (r"<\|start_of_role\|>", _granite),
-    (r"<beginning_of_sentence>", lambda _: jsons.MINIMAX_M1),
-    (r"\[BEGIN FINAL RESPONSE\]|<tool_calls>\[", lambda _: jsons.APRIEL),
-    (r"<\|/tool_call\|>|<\|tool_call\|>", lambda _: jsons.PHI4),
-    (
-        r"\[TOOL_CALLS\]",
-        lambda source: jsons.mistral(named="[ARGS]" in source, ids="[CALL_ID]" in source),
-    ),
-    (r"functools\[", lambda _: jsons.FIREFUNCTION),
-    (r"<tool_call>", lambda _: jsons.HERMES),
-    (r"<\|start_header_id\|>|<\|header_start\|>", lambda _: jsons.LLAMA3),
-    (r"<start_of_turn>", lambda _: replace(jsons.GENERIC, name="gemma")),
-    (r"<\|user\|>(?s:.*)<\|end\|>", lambda _: replace(jsons.GENERIC, name="phi")),
+def _dsml(source: str) -> Tagged:
+    return tags.deepseek_dsml("function_calls" if "function_calls" in source else "tool_calls")
+
+
+def _deepseek(source: str) -> Tagged:
+    return jsons.deepseek(fenced="```json" in source)
+
+
+def _hunyuan(source: str) -> Tagged:
+    suffix = _SUFFIX.search(source)
+    return tags.hunyuan(suffix[1] if suffix else "")
+
+
+def _glm(source: str) -> Tagged:
+    return tags.glm(lines="\n<arg_key>" in source or "\\n<arg_key>" in source)
+
+
+def _mistral(source: str) -> Tagged:
+    return jsons.mistral(named="[ARGS]" in source, ids="[CALL_ID]" in source)
+
+
+RULES: tuple[tuple[tuple[str, ...], Family], ...] = (
+    (("<atem:function_calls>",), lambda _: tags.MUSE),
+    ((">>>all",), lambda _: jsons.FUNCTIONARY_32),
+    (("<|tool_calls_section_begin|>",), lambda _: jsons.KIMI_K2),
+    (("<|open|>", "<|close|>"), lambda _: tags.KIMI_K3),
+    (("<|START_ACTION|>",), lambda _: jsons.COMMAND_R),
+    (("<|START_OF_TURN_TOKEN|>",), lambda _: jsons.COMMAND_R_PLUS),
+    (("<|tool_call_start|>",), lambda _: tags.LFM2),
+    (("List of tools: [",), lambda _: tags.LFM2),
+    (("List of tools: <|tool_list_start|>",), lambda _: tags.LFM2),
+    (("<|role_sep|>",), _gigachat),
+    (("<minimax:tool_call>",), lambda _: tags.MINIMAX),
+    (("DSML",), _dsml),
+    (("<｜tool▁call▁begin｜>",), _deepseek),
+    (("<｜tool▁calls▁begin｜>",), _deepseek),
+    (("<｜Assistant｜>",), _deepseek),
+    (("<|tool_call>call:",), lambda _: tags.GEMMA4),
+    (('<function name="',), lambda _: tags.MINICPM),
+    (("<seed:tool_call>",), lambda _: tags.SEED),
+    (("HYTK",), _hunyuan),
+    (("<arg_key>",), _glm),
+    (("<tool_call>", "<function=", "<parameter="), lambda _: tags.QWEN3_CODER),
+    (("<function=",), lambda _: jsons.FUNCTIONARY_31),
+    (("<TOOLCALL>",), lambda _: jsons.NEMOTRON),
+    (("<|tools_prefix|>",), lambda _: jsons.APERTUS),
+    (("<|start_of_role|>",), _granite),
+    (("<beginning_of_sentence>",), lambda _: jsons.MINIMAX_M1),
+    (("[BEGIN FINAL RESPONSE]",), lambda _: jsons.APRIEL),
+    (("<tool_calls>[",), lambda _: jsons.APRIEL),
+    (("<|tool_call|>",), lambda _: jsons.PHI4),
+    (("[TOOL_CALLS]",), _mistral),
+    (("functools[",), lambda _: jsons.FIREFUNCTION),
+    (("<tool_call>",), lambda _: jsons.HERMES),
+    (("<|start_header_id|>",), lambda _: jsons.LLAMA3),
+    (("<|header_start|>",), lambda _: jsons.LLAMA3),
+    (("<start_of_turn>",), lambda _: replace(jsons.GENERIC, name="gemma")),
+    (("<|user|>", "<|end|>"), lambda _: replace(jsons.GENERIC, name="phi")),
 )
-"""A pattern found in the sources of a family's templates, and the family; the first counts."""
+"""What the sources of a family's templates contain, and the family; the first counts."""
 
 
 def detect(template_source: str, *, native_tools: bool | None = None) -> Dialect:
@@ -105,8 +114,8 @@ def detect(template_source: str, *, native_tools: bool | None = None) -> Dialect
     if "<|channel|>" in template_source:
         return Harmony(native_tools=native_tools)
     family = jsons.GENERIC
-    for pattern, make in RULES:
-        if re.search(pattern, template_source):
+    for markers, make in RULES:
+        if all(marker in template_source for marker in markers):
             family = make(template_source)
             break
     return replace(

@@ -103,7 +103,7 @@ class HarmonyReader(StepwiseReader):
             return begun + (yield from cursor.through(MESSAGE, LONGEST_HEADER))
         except Mismatch:
             if not begun.startswith("<|"):
-                self._answer.say(begun)
+                cursor.pos -= len(begun)
             elif cursor.ended:
                 cursor.pos = len(cursor.text)
             return ""

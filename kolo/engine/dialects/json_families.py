@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from kolo.engine.dialects.keyword import KeywordCalls
 from kolo.engine.dialects.named import NamedCalls
 from kolo.engine.dialects.objects import BARE, JsonCalls
 from kolo.engine.dialects.section import Section
@@ -31,11 +32,14 @@ _FUNCTION_TAG = NamedCalls(
 )
 _LLAMA_OBJECT = JsonCalls(opens=(BARE,), arguments_key="parameters", single=True)
 _LLAMA_TAGGED = JsonCalls(opens=("<|python_tag|>",), arguments_key="parameters")
+_LLAMA_BUILTIN = KeywordCalls(
+    opens=("<|python_tag|>",), closes=(), listed=False, methods=(".call",)
+)
 _LLAMA_STOPS = ("<|eom_id|>", "<|eot_id|>")
 
 LLAMA3 = Tagged(
     name="llama3",
-    shapes=(_LLAMA_OBJECT, _LLAMA_TAGGED, _FUNCTION_TAG),
+    shapes=(_LLAMA_OBJECT, _LLAMA_TAGGED, _LLAMA_BUILTIN, _FUNCTION_TAG),
     hidden=("<|python_tag|>", *_LLAMA_STOPS),
     stops=_LLAMA_STOPS,
 )
@@ -49,6 +53,7 @@ FUNCTIONARY_32 = Tagged(
     name="functionary-v3.2",
     shapes=(NamedCalls(opens=(">>>",), after_name=("\n",), between=">>>", everyone="all"),),
     primer=">>>",
+    hidden_without_tools=(">>>all\n",),
     stops=_LLAMA_STOPS,
 )
 FIREFUNCTION = Tagged(
@@ -202,6 +207,7 @@ NEMOTRON = Tagged(
             brackets=_LIST,
         ),
     ),
+    stops=("<SPECIAL_12>",),
 )
 APERTUS = Tagged(
     name="apertus",
@@ -244,6 +250,7 @@ MINIMAX_M1 = Tagged(
             brackets=("", "\n", ""),
         ),
     ),
+    stops=("<end_of_sentence>",),
 )
 
 

@@ -45,6 +45,8 @@ def stream_arguments(cursor: Cursor, sink: Sink, ends: tuple[str, ...]) -> Wait[
         sink(_unwrapped("".join(inner)))
         return complete
     scalar = yield from read_scalar(cursor)
+    if not (yield from cursor.char()):
+        return False
     sink("{}" if scalar in ("null", "None", "") else scalar)
     return True
 
@@ -87,6 +89,8 @@ def stream_container(cursor: Cursor, sink: Sink, ends: tuple[str, ...] = ()) -> 
         elif (yield from cursor.stands(*ends)):
             sink("".join(reversed(open_brackets)))
             return True
+        elif cursor.breaks_off(*ends):
+            return False
         cursor.pos += 1
         sink(char)
         if not open_brackets:

@@ -44,7 +44,8 @@ class KeywordCalls(Struct, frozen=True, kw_only=True):
         if listed:
             yield from cursor.accept("]")
             yield from cursor.space()
-        if self.closes and not (yield from cursor.accept(*self.closes)):
+        closed = yield from cursor.accept(*self.closes)
+        if not closed and not cursor.breaks_off(*self.closes):
             cursor.rewind()
 
     def _call(self, answer: Answer) -> Wait[None]:

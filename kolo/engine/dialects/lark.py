@@ -104,8 +104,8 @@ def sequence(items: Sequence[tuple[str, bool]], separator: str, lark: Lark) -> s
 
 
 def pieces_of(literal: str) -> set[str]:
-    """The texts in ``literal`` that a vocabulary may hold as single tokens."""
-    return {literal, *_PARTS.findall(literal)}
+    """The texts in ``literal`` that a vocabulary may hold as control tokens."""
+    return {text for text in (literal, *_PARTS.findall(literal)) if len(text) > 2}
 
 
 def _quoted(text: str) -> str:

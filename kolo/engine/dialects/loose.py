@@ -159,7 +159,8 @@ def _stream_escape(cursor: Cursor, sink: Sink) -> Wait[None]:
 
 def _stream_gemma_string(cursor: Cursor, sink: Sink) -> Wait[bool]:
     sink('"')
-    found = yield from cursor.until(finder((GEMMA_QUOTE,)), lambda text: sink(escaped(text)))
+    end = finder((GEMMA_QUOTE,))
+    found = yield from cursor.until(end, lambda text: sink(escaped(text)), keep_rest=False)
     if found:
         sink('"')
     return bool(found)

@@ -60,17 +60,21 @@ class NamedCalls(Struct, frozen=True, kw_only=True):
         yield from self._close(cursor)
 
     def _after_name(self, cursor: Cursor) -> Wait[None]:
-        if not (yield from cursor.accept(*self.after_name)):
-            yield from cursor.space()
-            if not (yield from cursor.stands("{")):
-                raise Mismatch
+        if (yield from cursor.accept(*self.after_name)):
+            return
+        yield from cursor.space()
+        yield from cursor.accept("```json", "```")
+        yield from cursor.space()
+        if not (yield from cursor.stands("{")):
+            raise Mismatch
 
     def _close(self, cursor: Cursor) -> Wait[None]:
         cursor.mark()
         yield from cursor.space()
         yield from cursor.accept("```")
         yield from cursor.space()
-        if not (yield from cursor.accept(*self.closes)):
+        closed = yield from cursor.accept(*self.closes)
+        if not closed and not cursor.breaks_off(*self.closes):
             cursor.rewind()
 
     # Written ------------------------------------------------------------------------------

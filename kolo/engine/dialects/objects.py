@@ -82,7 +82,7 @@ class JsonCalls(Struct, frozen=True, kw_only=True):
         if self.closes:
             while (yield from cursor.char()) in _LOOSE_ENDS:
                 cursor.pos += 1
-            if (yield from cursor.accept(*self.closes)):
+            if (yield from cursor.accept(*self.closes)) or cursor.breaks_off(*self.closes):
                 return
             cursor.rewind()
         for closing in filter(None, (bracket, fence)):
@@ -161,6 +161,8 @@ class _ObjectReader:
             if self._complete and not (yield from cursor.stands('"')):
                 return
             key = yield from read_string(cursor)
+            if self._bare and not self._begun and key not in _KNOWN:
+                raise Mismatch
             yield from cursor.space()
             yield from cursor.expect(":")
             yield from cursor.space()
@@ -184,8 +186,6 @@ class _ObjectReader:
             yield from self._arguments()
         elif key in _IDS and self._shape.id_last:
             yield from self._read_id(first)
-        elif self._bare and not self._begun and key not in _KNOWN:
-            raise Mismatch
         else:
             yield from skip_value(self._cursor)
 

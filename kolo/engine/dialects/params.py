@@ -7,13 +7,12 @@ comes, any other once it is complete.
 from __future__ import annotations
 
 import html
-import json
 import re
 
 from msgspec import Struct
 
 from kolo.engine.dialects.answer import Answer, escaped
-from kolo.engine.dialects.cursor import Wait, finder
+from kolo.engine.dialects.cursor import Cursor, Wait, finder
 from kolo.engine.dialects.lark import Lark, sequence
 from kolo.engine.dialects.schemas import raw_value
 from kolo.engine.dialects.typed import (
@@ -88,7 +87,7 @@ class ParamCalls(Struct, frozen=True, kw_only=True):
             if not (yield from self._value(answer, function, key)):
                 return
         closed = yield from cursor.accept(*self.closes)
-        if closed or (yield from cursor.char()):
+        if closed or not cursor.breaks_off(self.key_open, *self.closes):
             answer.arguments("{}" if first else "}")
             answer.end()
 
@@ -99,31 +98,37 @@ class ParamCalls(Struct, frozen=True, kw_only=True):
         """One value; False if the text ended in it."""
         cursor = answer.cursor
         kind = parameter_kind(function, key)
+        nullable = is_nullable(function, key)
         if self.tag_end:
             kind = _declared((yield from cursor.through(self.tag_end, LONGEST_TAG)), kind)
-        if self.value_open:
-            yield from cursor.space()
-            yield from cursor.accept(self.value_open)
-        wrapped = self.cdata and (yield from cursor.accept(_CDATA))
-        close = f"]]>{self.value_close}" if wrapped else self.value_close
-        if self.lines:
-            yield from cursor.accept("\n")
-        ends = finder((f"\n{close}", close) if self.lines else (close,))
-        if kind == "text" and not is_nullable(function, key):
+        ends = finder((yield from self._value_ends(cursor)))
+        if kind == "text" and not nullable:
             answer.arguments('"')
-            found = yield from cursor.until(ends, lambda text: answer.arguments(escaped(text)))
-            if found:
-                answer.arguments('"')
+            found = yield from cursor.until(
+                ends, lambda text: answer.arguments(escaped(text)), keep_rest=False
+            )
+            answer.arguments('"' if found else "")
             return bool(found)
         raw: list[str] = []
-        found = yield from cursor.until(ends, raw.append)
+        found = yield from cursor.until(ends, raw.append, keep_rest=False)
         text = "".join(raw)
-        if found:
-            nullable = is_nullable(function, key)
-            answer.arguments(json_of(text, kind, nullable=nullable))
-        elif text.strip():
-            answer.arguments(json.dumps(text)[:-1] if kind == "text" else text.strip())
+        answer.arguments(json_of(text, kind, nullable=nullable) if found else _begun(text, kind))
         return bool(found)
+
+    def _value_ends(self, cursor: Cursor) -> Wait[tuple[str, ...]]:
+        """Read what opens a value; return what may close it."""
+        if self.value_open:
+            yield from cursor.space()
+            if not (yield from cursor.accept(self.value_open)):
+                cursor.breaks_off(self.value_open)
+        wrapped = self.cdata and (yield from cursor.accept(_CDATA))
+        if self.cdata and not wrapped:
+            cursor.breaks_off(_CDATA)
+        close = f"]]>{self.value_close}" if wrapped else self.value_close
+        if not self.lines:
+            return (close,)
+        yield from cursor.accept("\n")
+        return (f"\n{close}", close)
 
     # Written ------------------------------------------------------------------------------
 
@@ -171,6 +176,11 @@ class ParamCalls(Struct, frozen=True, kw_only=True):
         key = "/[A-Za-z_][A-Za-z0-9_]{0,63}/"
         one = f"{lark.text(head)} {key} {lark.text(tail)} {text} {self._after(lark)}"
         return f"({lark.add(one)})*"
+
+
+def _begun(text: str, kind: Kind) -> str:
+    """The JSON text of a value that broke off."""
+    return f'"{escaped(text)}' if text and kind == "text" else text.strip()
 
 
 def _type_name(schema: object) -> str:

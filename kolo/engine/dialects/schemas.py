@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 from kolo.engine.dialects.lark import Lark, sequence
@@ -31,7 +30,9 @@ _UNSUPPORTED = (
     "uniqueItems",
 )
 _DEEPEST = 32
-_ANCHORED = re.compile(r"(?<!\\)(?:\\\\)*[\^$|]|\(\?(?:=|!|<[=!])|\\[1-9bB]")
+_ENDS = re.compile(r"(?<!\\)(?:\\\\)*\$\Z")
+_WITHOUT_COUNTERPART = re.compile(r"[\^$]|\(\?(?:=|!|<[=!])")
+"""Of a pattern without escapes and classes: anchors inside it and looks around."""
 _ALTERNATIVES = ("anyOf", "oneOf")
 _BARE_KEY = re.compile(r"[A-Za-z_][\w.-]*")
 
@@ -90,21 +91,22 @@ def string_pattern(branch: dict[str, Any]) -> str:
 
 def _searched(pattern: str) -> str:
     """JSON Schema's pattern, which may match anywhere, as one that matches the whole text."""
-    body = pattern
-    before = after = "(?s:.*)"
-    if body.startswith("^"):
-        body, before = body[1:], ""
-    if body.endswith("$") and not body.endswith("\\$"):
-        body, after = body[:-1], ""
-    outside_classes = re.sub(r"\[(?:\\.|[^\]\\])*\]", "", body)
-    inside_groups = outside_classes
-    while (flat := re.sub(r"\((?:\?:)?[^()]*\)", "", inside_groups)) != inside_groups:
-        inside_groups = flat
-    anchored = bool(before) != bool(after) or not before
-    if _ANCHORED.search(outside_classes.replace("|", "")) or (anchored and "|" in inside_groups):
+    begins, ends = pattern.startswith("^"), _ENDS.search(pattern) is not None
+    body = pattern[begins : len(pattern) - ends]
+    escapes = {escape[1] for escape in re.findall(r"\\.", body, re.DOTALL)}
+    bare = re.sub(r"\[[^\]]*\]", "", re.sub(r"\\.", "", body, flags=re.DOTALL))
+    top_level = bare
+    while (inner := re.sub(r"\([^()]*\)", "", top_level)) != top_level:
+        top_level = inner
+    if (
+        _WITHOUT_COUNTERPART.search(bare)
+        or escapes & set("bB123456789")
+        or ((begins or ends) and "|" in top_level)
+    ):
         raise _refused(f"the pattern {pattern!r}")
-    slashed = re.sub(r"(?<!\\)((?:\\\\)*)/", r"\1\\/", body)
-    return f"/{before}(?:{slashed}){after}/"
+    slashed = re.sub(r"(?<!\\)((?:\\\\)*)/", r"\1\\/", body).replace("\n", r"\n")
+    any_text = "(?s:.*)"
+    return f"/{'' if begins else any_text}(?:{slashed}){'' if ends else any_text}/"
 
 
 # Raw text -----------------------------------------------------------------------------------
@@ -144,7 +146,7 @@ def python_value(lark: Lark, schema: Any, root: dict[str, Any]) -> str:
             found += ['"True"', '"False"']
         if "null" in listed:
             found.append('"None"')
-    if kind_of(schema, root) == "text":
+    if kind_of(schema, root) != "json":
         for branch in string_branches(schema, root):
             found += _single_quoted(lark, branch)
     return lark.one_of(found)
@@ -302,6 +304,3 @@ def _refused(what: str) -> BadGrammar:
         hint="simplify the tool's schema, or send tool_choice 'auto'",
         param="tools",
     )
-
-
-ValueWriter = Callable[[Lark, Any, dict[str, Any]], str]

@@ -48,7 +48,8 @@ class Section(Struct, frozen=True, kw_only=True):
             cursor.mark()
         if answer.n_calls == before:
             raise Mismatch
-        if not (yield from cursor.accept(*self.ends)):
+        closed = yield from cursor.accept(*self.ends)
+        if not closed and not cursor.breaks_off(*self.ends, *self.item.opens):
             cursor.rewind()
 
     def write(self, lark: Lark, tools: list[Function], many: bool) -> str:

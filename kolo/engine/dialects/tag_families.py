@@ -124,6 +124,8 @@ MUSE = Tagged(
     blocks=(Block(" to=self<|message|>", "<|eom|>", anywhere=True, call_ends=True),),
     hidden=("<|start|>assistant", " to=user<|message|>", "<|eom|>", "<|eot|>"),
     addressed=" to={name}<|message|>",
+    next_message="<|eom|><|start|>assistant",
+    before_calls=("<|start|>assistant",),
     stops=("<|eot|>",),
 )
 
@@ -166,6 +168,7 @@ KIMI_K3 = Tagged(
         ),
     ),
     blocks=(Block("<|open|>think<|sep|>", "<|close|>think<|sep|>", anywhere=True, call_ends=True),),
+    before_calls=("<|open|>response<|sep|>", "<|close|>response<|sep|>"),
     hidden=(
         "<|open|>response<|sep|>",
         "<|close|>response<|sep|>",

@@ -26,7 +26,7 @@ from kolo.engine.dialects.objects import BARE
 from kolo.engine.dialects.shape import Shape
 from kolo.engine.dialects.stepwise import StepwiseReader
 from kolo.engine.dialects.surface import Reader, plain_reader
-from kolo.types import Chat
+from kolo.types import Chat, Function
 
 
 class Block(Struct, frozen=True):
@@ -53,10 +53,16 @@ class Tagged(Struct, frozen=True, kw_only=True):
     blocks: tuple[Block, ...] = (THINK,)
     hidden: tuple[str, ...] = ()
     """Control markers that are never content."""
+    hidden_without_tools: tuple[str, ...] = ()
+    """The same, where there are no tools and no shape reads them."""
     wrapper: tuple[str, str] | None = None
     """Tags that may stand around the content."""
     addressed: str = ""
-    """A hidden marker with ``{name}`` in it, one for each tool."""
+    """What begins a message to a tool, with ``{name}`` in it: hidden, like the others."""
+    next_message: str = ""
+    """What ends one such message and begins the next."""
+    before_calls: tuple[str, ...] = ()
+    """What a forced call may have before it, besides a thought."""
     primer: str = ""
     """The end of the prompt, where the text cannot be read without it."""
     stops: tuple[str, ...] = ()
@@ -94,11 +100,22 @@ class Tagged(Struct, frozen=True, kw_only=True):
         if not tools:
             return None
         lark = Lark(special, self.markers)
-        gap = lark.add(r"/[ \n]{1,3}/", terminal=True)
-        start = f"{gap}? {self.shapes[0].write(lark, tools, chat.parallel_tool_calls)}"
+        parts = []
         if self.reasons and self.blocks and may_reason(chat):
-            start = f"({lark.text(self.blocks[0].open + self.blocks[0].lead)})? {start}"
-        return lark.source(start)
+            parts.append(f"({lark.text(self.blocks[0].open + self.blocks[0].lead)})?")
+        parts += [f"({lark.text(text)})?" for text in self.before_calls]
+        if not self.addressed:
+            gap = lark.add(r"/[ \n]{1,3}/", terminal=True)
+            parts += [f"{gap}?", self.shapes[0].write(lark, tools, chat.parallel_tool_calls)]
+            return lark.source(" ".join(parts))
+        call = lark.add(lark.one_of(self._message(lark, tool) for tool in tools))
+        more = f"({lark.text(self.next_message)} {call})*" if chat.parallel_tool_calls else ""
+        return lark.source(" ".join([*parts, call, more]))
+
+    def _message(self, lark: Lark, tool: Function) -> str:
+        """A message to ``tool``, with one call in it."""
+        address = lark.text(self.addressed.replace("{name}", tool.name))
+        return f"{address} {self.shapes[0].write(lark, [tool], False)}"
 
 
 class TaggedReader(StepwiseReader):
@@ -125,6 +142,8 @@ class TaggedReader(StepwiseReader):
                 self._shapes.setdefault(marker, []).append(shape)
         anywhere = [block for block in family.blocks if block.anywhere]
         hidden = [*family.hidden, *family.stops, *(block.close for block in anywhere)]
+        if not tools:
+            hidden += family.hidden_without_tools
         if family.addressed:
             hidden += [family.addressed.replace("{name}", tool.name) for tool in tools]
         self._hidden = frozenset(hidden)

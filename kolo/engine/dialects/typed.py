@@ -108,10 +108,12 @@ def is_nullable(function: Function, key: str) -> bool:
     schema = properties.get(key) if isinstance(properties, dict) else None
     if not isinstance(schema, dict):
         return False
-    if schema.get("nullable") is True:
-        return True
     types = schema.get("type")
-    if isinstance(types, list) and "null" in types:
-        return True
+    listed = types if isinstance(types, list) else [types]
     branches = [*schema.get("anyOf", []), *schema.get("oneOf", [])]
-    return any(isinstance(branch, dict) and branch.get("type") == "null" for branch in branches)
+    return (
+        schema.get("nullable") is True
+        or "null" in listed
+        or None in schema.get("enum", [])
+        or any(isinstance(branch, dict) and branch.get("type") == "null" for branch in branches)
+    )

@@ -1,0 +1,36 @@
+"""The command line: its entry point and the table of its commands.
+
+Start-up must be light: ``kolo --help`` reads this table and imports no command, so the short
+help is written here. A test compares it with what each command says of itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """Where a command lives (its module has a ``command``) and how ``kolo --help`` shows it."""
+
+    module: str
+    group: str
+    help: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "chat": Entry("kolo.cli.chat", "Ask", "Talk with a model."),
+    "complete": Entry("kolo.cli.complete", "Ask", "Ask a model once; the answer is the output."),
+    "path": Entry("kolo.cli.path", "Kolo itself", "Show the folders Kolo reads and writes."),
+    "help": Entry("kolo.cli.help", "Kolo itself", "Explain a command or a topic."),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit code (``kolo help exit-codes``)."""
+    try:
+        from kolo.cli.boundary import run
+
+        return run(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,159 @@
+"""The error boundary: whatever a command raises becomes three lines and an exit code.
+
+::
+
+    error: what is wrong
+      more about it, when there is more
+      try: what to do next
+
+``KOLO_DEBUG=1`` puts the traceback before them. stdout is data and is never written here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import NamedTuple
+
+import click
+
+EXIT_CODES: dict[int, str] = {
+    0: "it worked",
+    1: "it failed",
+    2: "the command line, the input or the configuration is wrong",
+    3: "the server cannot be reached",
+    4: "the model is not there",
+    5: "out of memory",
+    6: "not authorised",
+    7: "out of time (--timeout)",
+    8: "a check failed, or the result is only a part (the answer was cut by the length limit)",
+    129: "the terminal was closed (SIGHUP)",
+    130: "stopped with Ctrl-C (SIGINT)",
+    141: "whoever read the output went away (SIGPIPE)",
+    143: "told to stop (SIGTERM)",
+}
+
+
+OPTIONS: dict[str, str] = {
+    "grammar": "--grammar",
+    "json_schema": "--schema",
+    "max_tokens": "--max-tokens",
+    "messages": "PROMPT",
+    "min_p": "--min-p",
+    "model": "--model",
+    "prompt": "PROMPT",
+    "temperature": "--temp",
+    "top_k": "--top-k",
+    "top_p": "--top-p",
+}
+"""What a field of a request is called on the command line, where it has another name."""
+
+
+class Stopped(BaseException):
+    """A signal ended the command; raised when everything is cleaned up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+class Complaint(NamedTuple):
+    """An error as the person at the terminal reads it. An empty ``what`` is not shown."""
+
+    what: str
+    details: list[str]
+    hint: str
+    exit_code: int
+
+
+def run(argv: list[str]) -> int:
+    """Run ``kolo argv`` and return its exit code; nothing is raised but SystemExit."""
+    try:
+        from kolo.cli.root import root
+
+        with root.make_context("kolo", list(argv)) as ctx:
+            code = root.invoke(ctx)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except (Exception, KeyboardInterrupt, Stopped) as error:
+        return report(error)
+
+
+def report(error: BaseException) -> int:
+    """Tell the person at the terminal, and return the exit code."""
+    from kolo.cli.output import talk
+
+    if isinstance(error, BrokenPipeError):
+        _drop_stdout()
+    elif os.environ.get("KOLO_DEBUG") == "1" and not isinstance(error, Stopped):
+        import traceback
+
+        talk("".join(traceback.format_exception(error)).rstrip("\n"))
+    complaint = explain(error)
+    if complaint.what:
+        talk(render(complaint))
+    return complaint.exit_code
+
+
+def explain(error: BaseException) -> Complaint:
+    """What to say of ``error``."""
+    if isinstance(error, Stopped):
+        return Complaint("", [], "", error.exit_code)
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return Complaint("", [], "", 130)
+    if isinstance(error, BrokenPipeError):
+        return Complaint("", [], "", 141)
+    if isinstance(error, click.ClickException):
+        return _explain_click(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return Complaint(f"{error.strerror}{where}", [], "", 1)
+
+    from kolo.errors import KoloError, internal
+
+    ours = error if isinstance(error, KoloError) else internal(error)
+    what, *details = ours.message.splitlines() or [type(ours).__name__]
+    if ours.param and ours.param not in ours.message:
+        details.append(f"in: {OPTIONS.get(ours.param, ours.param)}")
+    hint, *more = ours.hint.splitlines() or [""]
+    if more:  # an account of what happened, such as a dead worker's last lines
+        return Complaint(what, [*details, hint, *more], "", ours.exit_code)
+    return Complaint(what, details, _advice(hint), ours.exit_code)
+
+
+def _advice(hint: str) -> str:
+    """A hint, which may be a sentence, as it reads after "try:"."""
+    if hint.startswith("Did you mean ") and hint.endswith("?"):
+        return hint.removeprefix("Did you mean ").removesuffix("?")
+    return hint[:1].lower() + hint[1:] if hint[1:2].islower() else hint
+
+
+def render(complaint: Complaint) -> str:
+    """The lines, without the last line break."""
+    lines = [f"error: {complaint.what}"]
+    lines += [f"  {line}" for line in complaint.details]
+    if complaint.hint:
+        lines.append(f"  try: {complaint.hint}")
+    return "\n".join(lines)
+
+
+def _explain_click(error: click.ClickException) -> Complaint:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"{context.command_path} --help" if context else ""
+    if isinstance(error, click.NoSuchOption):
+        if error.possibilities:
+            hint = f"{' or '.join(error.possibilities)}; '{hint}' lists all"
+        return Complaint(f"no such option: {error.option_name}", [], hint, error.exit_code)
+    what, *details = error.format_message().rstrip(".").splitlines()
+    return Complaint(what[:1].lower() + what[1:], details, hint, error.exit_code)
+
+
+def _drop_stdout() -> None:
+    """Nobody reads: let the interpreter flush into nothing when it leaves."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)

@@ -1,0 +1,34 @@
+"""A result that is not whole: said in so many words, and in the exit code."""
+
+from __future__ import annotations
+
+from kolo.chat.answer import Answer
+from kolo.cli.boundary import Complaint, render
+from kolo.cli.output import talk
+from kolo.errors import InternalError
+from kolo.types import Generate
+
+PARTIAL = 8
+
+
+def exit_code_of(answer: Answer, op: Generate) -> int:
+    """0 for a whole answer; else say what is missing.
+
+    Raises InternalError where the engine took the request back and nobody had asked it to.
+    """
+    if answer.finish == "length":
+        if op.max_tokens is not None and answer.n_tokens >= op.max_tokens:
+            return not_whole(f"the answer was cut at -n {op.max_tokens} tokens", "a larger -n")
+        return not_whole(
+            f"the answer was cut after {answer.n_tokens} tokens: the context is full",
+            "a shorter prompt, or a larger context",
+        )
+    if answer.finish == "cancelled":
+        raise InternalError("the engine took the request back, and nobody had asked it to")
+    return 0
+
+
+def not_whole(what: str, hint: str) -> int:
+    """Say it, and return the exit code for it."""
+    talk(render(Complaint(what, [], hint, PARTIAL)))
+    return PARTIAL

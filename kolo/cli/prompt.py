@@ -1,0 +1,107 @@
+"""Where a prompt comes from: the argument, standard input, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+from pathlib import Path
+from typing import Any
+
+from kolo.cli.output import talk
+from kolo.errors import UsageError
+
+HINT_AFTER_S = 1.0
+
+
+def piped() -> bool:
+    """True when standard input is not a terminal (and not closed)."""
+    return sys.stdin is not None and not sys.stdin.isatty()
+
+
+def gather(argument: str | None, *, raw: bool = False) -> str:
+    """The whole prompt: standard input, a blank line, the argument.
+
+    Standard input is read when it is piped, or when the argument is ``-``. Its line breaks at
+    the end are dropped, unless it is alone and ``raw``. UsageError when nothing is left.
+    """
+    parts = []
+    if piped() or argument == "-":
+        parts.append(read_stdin())
+    if argument is not None and argument != "-":
+        parts.append(argument)
+    if len(parts) == 2 or not raw:
+        parts[:1] = [parts[0].rstrip("\r\n")] if parts else []
+    prompt = "\n\n".join(part for part in parts if part)
+    if not (prompt if raw else prompt.strip()):
+        raise UsageError(
+            "the prompt is empty",
+            hint='kolo complete "What is a slot?", or pipe text in',
+            param="PROMPT",
+        )
+    return prompt
+
+
+def read_stdin() -> str:
+    """All of standard input as text; says that it waits when nothing comes for a second."""
+    if sys.stdin is None:
+        return ""
+    fd = sys.stdin.fileno()
+    if not select.select([fd], [], [], HINT_AFTER_S)[0]:
+        ends = "Ctrl-D ends it" if os.isatty(fd) else "</dev/null if there is none"
+        talk(f"reading the prompt from standard input ({ends})", faint=True)
+    return _text(sys.stdin.buffer.read(), "standard input")
+
+
+def read_text(path: Path, option: str) -> str:
+    """The text of a file named by ``option``. UsageError when it cannot be had."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{option}: cannot read {path}: {error.strerror}",
+            hint="a file that exists and may be read",
+            param=option,
+        ) from error
+    return _text(data, f"{option} {path}")
+
+
+def read_schema(path: Path) -> dict[str, Any] | bool:
+    """A JSON Schema from a file: an object, or true or false. UsageError says where it is off."""
+    text = read_text(path, "--schema")
+    try:
+        schema = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"--schema {path} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}",
+            hint='a JSON Schema, such as {"type": "object"}',
+            param="--schema",
+        ) from error
+    if not isinstance(schema, (dict, bool)):
+        raise UsageError(
+            f"--schema {path} is not a JSON Schema: it must be an object, true or false",
+            hint='a JSON Schema, such as {"type": "object"}',
+            param="--schema",
+        )
+    return schema
+
+
+def read_grammar(path: Path) -> str:
+    """A GBNF grammar from a file; whether it is one, the engine says."""
+    text = read_text(path, "--grammar")
+    if not text.strip():
+        raise UsageError(
+            f"--grammar {path} is empty", hint='a grammar, such as root ::= "yes" | "no"'
+        )
+    return text
+
+
+def _text(data: bytes, what: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{what} is not UTF-8: byte {data[error.start]:#04x} at offset {error.start}",
+            hint="text in UTF-8, for example through iconv -t UTF-8",
+        ) from error

@@ -1,0 +1,133 @@
+"""``kolo`` itself: the group that imports a command only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+import click
+
+from kolo import __version__
+from kolo.cli import COMMANDS
+
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+
+
+class Command(click.Command):
+    """A command whose help begins with ``examples``: pairs of a command line and what it does."""
+
+    def __init__(self, *args: Any, examples: list[tuple[str, str]], **kwargs: Any) -> None:
+        kwargs.setdefault("context_settings", HELP_OPTIONS)
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_examples(formatter, self.examples)
+        super().format_help(ctx, formatter)
+
+
+class Root(click.Group):
+    """Lists commands from the table in ``kolo.cli`` and imports the one that is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = importlib.import_module(entry.module).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS:
+            raise unknown("command", args[0], list(COMMANDS), "kolo")
+        return super().resolve_command(ctx, args)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_examples(formatter, EXAMPLES)
+        super().format_help(ctx, formatter)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, COMMANDS))
+        for group in dict.fromkeys(entry.group for entry in COMMANDS.values()):
+            with formatter.section(group):
+                formatter.write_dl(
+                    [
+                        (name.ljust(width), entry.help)
+                        for name, entry in COMMANDS.items()
+                        if entry.group == group
+                    ]
+                )
+
+
+def unknown(kind: str, name: str, known: list[str], parent: str) -> Exception:
+    """The error for a ``name`` after ``parent`` that is not among ``known``: the nearest one."""
+    from difflib import get_close_matches
+
+    from kolo.errors import UsageError
+
+    near = get_close_matches(name, known, n=1)
+    hint = f"{parent} {near[0]}, or 'kolo --help' for all" if near else "kolo --help"
+    return UsageError(f"no such {kind}: {name!r}", hint=hint)
+
+
+def write_examples(formatter: click.HelpFormatter, examples: list[tuple[str, str]]) -> None:
+    """The examples as a help section: what it does as a shell comment, then the line."""
+    with formatter.section("Examples"):
+        for line, meaning in examples:
+            formatter.write(f"  # {meaning}\n  {line}\n")
+    formatter.write_paragraph()
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"kolo {__version__}")
+        ctx.exit()
+
+
+def _set_colour(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """The flag is handed on as the variables everybody reads (us, and the libraries we use)."""
+    if value == "never":
+        os.environ["NO_COLOR"] = "1"
+    elif value == "always":
+        os.environ.pop("NO_COLOR", None)
+        os.environ["FORCE_COLOR"] = "1"
+
+
+EXAMPLES = [
+    ("kolo chat", "talk with the model that comes with Kolo"),
+    ('kolo complete "Name three rivers" --json', "one answer, as JSON"),
+    ('git diff | kolo complete "Write a commit message"', "what is piped in comes first"),
+]
+
+
+@click.group(
+    cls=Root,
+    invoke_without_command=True,
+    context_settings=HELP_OPTIONS,
+    epilog="'kolo help exit-codes', 'kolo help environment' and 'kolo help json' say more.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and leave.",
+)
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    expose_value=False,
+    callback=_set_colour,
+    help="Colour on a terminal; stronger than NO_COLOR and FORCE_COLOR.",
+)
+@click.pass_context
+def root(ctx: click.Context) -> None:
+    """Run language models from a terminal."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())

@@ -1,0 +1,75 @@
+"""The HTTP maker of ``kolo.connect``: a running server behind the interface of a connection."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from typing import Protocol
+
+from kolo.client.answer import Answer
+from kolo.client.calls import call
+from kolo.client.engines import find_engine, load
+from kolo.client.http import Http
+from kolo.client.question import body_of, path_of, with_seed
+from kolo.types import Delta, Generate, Generated, Operation, Result
+
+
+class Watcher(Protocol):
+    def loading(self, model: str, fraction: float | None) -> None:
+        """How far a model is loaded, 0 to 1; None when it is there, or will not be."""
+
+
+class RemoteStream:
+    """An answer as it comes from a server."""
+
+    def __init__(self, answer: Answer, deltas: AsyncIterator[Delta], held: AsyncExitStack) -> None:
+        self._answer = answer
+        self._deltas = deltas
+        self._held = held
+
+    def __aiter__(self) -> AsyncIterator[Delta]:
+        return self._deltas
+
+    @property
+    def result(self) -> Generated | None:
+        return self._answer.result
+
+    async def aclose(self) -> None:
+        """Close the response: by that the server knows that nobody wants the rest."""
+        await self._held.aclose()
+
+
+class RemoteConnection:
+    """Sends requests to one server, for any model that it has."""
+
+    def __init__(self, http: Http, watcher: Watcher | None = None) -> None:
+        self.where = http.url
+        self._http = http
+        self._watcher = watcher
+
+    async def generate(self, model: str, op: Generate) -> RemoteStream:
+        op = with_seed(op)
+        body = body_of(model, op)
+        await self._load(model)
+        answer = Answer(op.sampling.seed or 0)
+        async with AsyncExitStack() as held:
+            events = await held.enter_async_context(self._http.events("POST", path_of(op), body))
+            deltas = await held.enter_async_context(aclosing(answer.read(events)))
+            return RemoteStream(answer, deltas, held.pop_all())
+
+    async def call(self, model: str, op: Operation) -> Result:
+        await self._load(model)
+        return await call(self._http, model, op)
+
+    async def _load(self, model: str) -> None:
+        """Have the model loaded while somebody watches; else the request itself does it."""
+        if self._watcher is None:
+            return
+        engine = await find_engine(self._http, model)
+        if engine is None or engine.state == "loaded":
+            return
+        show = self._watcher.loading
+        try:
+            await load(self._http, {"model": model}, lambda stage, share: show(model, share))
+        finally:
+            show(model, None)

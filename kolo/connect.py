@@ -1,0 +1,139 @@
+"""Somewhere to send a request, behind one small interface.
+
+Who asks (``kolo chat``, ``kolo complete``, a benchmark) knows ``Connection`` and nothing of how
+it is made. One maker is here: a manager of our own, whose workers end with the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import PurePath
+from typing import Protocol
+
+from kolo.config import Settings
+from kolo.errors import InternalError
+from kolo.manager.engine import Engine
+from kolo.manager.manager import Manager
+from kolo.manager.sink import NullSink
+from kolo.manager.stream import Stream as EngineStream
+from kolo.types import (
+    Delta,
+    Generate,
+    Generated,
+    Inspect,
+    ModelInfo,
+    Operation,
+    Result,
+)
+
+
+class Stream(Protocol):
+    """An answer as it comes. Close it, read to its end or not: that frees the engine."""
+
+    def __aiter__(self) -> AsyncIterator[Delta]: ...
+
+    @property
+    def result(self) -> Generated | None:
+        """Usage and timings, once the answer has been read to its end."""
+
+    async def aclose(self) -> None:
+        """Read no more: the request is cancelled if it still runs."""
+
+
+class Connection(Protocol):
+    """Takes requests for any model, which it loads first if it must.
+
+    ``where`` is ``local``, or a server's address. Every method raises KoloError.
+    """
+
+    where: str
+
+    async def generate(self, model: str, op: Generate) -> Stream: ...
+
+    async def call(self, model: str, op: Operation) -> Result:
+        """Any operation but Generate."""
+
+
+class Watcher(Protocol):
+    """Is told what a connection does before an answer comes."""
+
+    def loading(self, model: str, fraction: float | None) -> None:
+        """How far a model is loaded, 0 to 1; None when it is there, or will not be."""
+
+    def note(self, text: str) -> None:
+        """Something a person should see."""
+
+
+@asynccontextmanager
+async def connect(
+    settings: Settings, *, local: bool, watcher: Watcher | None = None
+) -> AsyncIterator[Connection]:
+    """A connection; when the context is left, so is everything it started.
+
+    ``local`` asks for engines of our own. Without it a server may be used where there is one;
+    none can be found yet, so that the engines are our own either way.
+    """
+    sink = NullSink() if watcher is None else _Tell(watcher)
+    async with Manager(settings, sink=sink) as manager:
+        yield _Local(manager)
+
+
+class _Local:
+    where = "local"
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+
+    async def generate(self, model: str, op: Generate) -> Stream:
+        async with AsyncExitStack() as held:
+            engine: Engine = await held.enter_async_context(self._manager.lease(model))
+            stream = await held.enter_async_context(engine.submit(op))
+            return _LocalStream(stream, held.pop_all())
+
+    async def call(self, model: str, op: Operation) -> Result:
+        async with self._manager.lease(model) as engine:
+            if isinstance(op, Inspect):
+                return await engine.stats()
+            if isinstance(op, Generate):
+                raise InternalError("generate() is for Generate")
+            return await engine.call(op)
+
+
+class _LocalStream:
+    """An engine's stream that holds the engine's lease until it is closed."""
+
+    def __init__(self, stream: EngineStream, held: AsyncExitStack) -> None:
+        self._stream = stream
+        self._held = held
+
+    def __aiter__(self) -> AsyncIterator[Delta]:
+        return self._stream
+
+    @property
+    def result(self) -> Generated | None:
+        return self._stream.result
+
+    async def aclose(self) -> None:
+        await self._held.aclose()
+
+
+class _Tell(NullSink):
+    """Hands on to a watcher what is of interest to a person who waits."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def loading(self, id: str, stage: str, fraction: float) -> None:
+        self._watcher.loading(_title(id), fraction)
+
+    def loaded(self, id: str, info: ModelInfo, load_ms: float) -> None:
+        self._watcher.loading(_title(id), None)
+
+    def note(self, id: str, level: str, message: str) -> None:
+        self._watcher.note(f"{_title(id)}: {message}")
+
+
+def _title(id: str) -> str:
+    """The name to show a person: of a file, its name alone."""
+    return PurePath(id).stem if "/" in id else id

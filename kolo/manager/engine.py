@@ -1,0 +1,325 @@
+"""One loaded model: requests out, answers in, until it is stopped or dies.
+
+An engine is made loaded and never loads again: after ``stop`` or a crash the manager makes a
+new one. Every request ends exactly once, by the worker's Done or Failed or by the engine's
+own end, and each wait ends because a worker that stays silent too long is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal, overload
+
+from kolo import wire
+from kolo.errors import (
+    Busy,
+    DeadlineExceeded,
+    EngineCrashed,
+    EngineStopped,
+    InternalError,
+    KoloError,
+    from_info,
+)
+from kolo.manager.mailbox import Mailbox
+from kolo.manager.process import WorkerProcess
+from kolo.manager.sink import Finished, Kind, Sink, tell
+from kolo.manager.stream import Stream
+from kolo.models.resolve import ModelSpec
+from kolo.types import (
+    Detokenize,
+    Detokenized,
+    Embed,
+    Embedded,
+    EngineStats,
+    Generate,
+    Inspect,
+    ModelInfo,
+    Operation,
+    Render,
+    Rendered,
+    Rerank,
+    Reranked,
+    Result,
+    Tokenize,
+    Tokenized,
+)
+
+MAX_SMALL_CALLS = 256
+"""Calls that take no slot (tokenize, render and so on) and may be open at once."""
+CALL_DEADLINE_MS = 600_000
+STATS_DEADLINE_MS = 5_000
+SILENCE_MS = 300_000
+"""A worker with open requests is asked for a sign of life after this long without a frame,
+and killed after this long again. It answers between two steps, and a step takes seconds."""
+
+Call = Embed | Rerank | Tokenize | Detokenize | Render
+_KINDS: dict[type, Kind] = {Generate: "generate", Embed: "embed", Rerank: "rerank"}
+_SMOOTHING = 0.2
+
+
+@dataclass(slots=True)
+class _Request:
+    id: int
+    op: Operation
+    box: Mailbox
+    kind: Kind | None
+    """None for calls that take no slot: they are not counted and not reported."""
+    started_s: float
+    cancelled: bool = False
+
+
+class Engine:
+    """A worker with its model loaded. Lives on one event loop."""
+
+    def __init__(
+        self,
+        id: str,
+        spec: ModelSpec,
+        process: WorkerProcess,
+        *,
+        max_queue: int,
+        sink: Sink,
+        on_crash: Callable[[Engine, KoloError], None],
+        clock: Callable[[], float] = time.monotonic,
+        silence_ms: float = SILENCE_MS,
+    ) -> None:
+        self.id = id
+        self.spec = spec
+        self.info: ModelInfo = process.info
+        self.pid = process.pid
+        self.load_ms = process.load_ms
+        self.state: Literal["loaded", "stopping", "stopped", "crashed"] = "loaded"
+        self.in_flight = 0
+        """Requests that hold or wait for a slot."""
+        self.last_used = clock()
+        """Reading of ``clock`` when a request or a lease last began or ended."""
+        self._process = process
+        self._max_queue = max_queue
+        self._sink = sink
+        self._on_crash = on_crash
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._ids = itertools.count(1)
+        self._open: dict[int, _Request] = {}
+        self._error: KoloError | None = None
+        self._mean_wall_s = 1.0
+        self._inspection: _Request | None = None
+        self._silence_s = silence_ms / 1000
+        self._heard_at_s = self._loop.time()
+        self._asked_for_life = False
+        self._watch: asyncio.TimerHandle | None = None
+        process.attach(self._on_frame, self._on_end)
+
+    # Requests --------------------------------------------------------------------------
+
+    def submit(self, op: Generate) -> Stream:
+        """Start a generation. Raises Busy past ``parallel + max_queue`` requests, with the
+        time to wait, and EngineCrashed or EngineStopped once the engine is gone."""
+        request = self._begin(op)
+        return Stream(request.id, request.box, self.cancel)
+
+    @overload
+    async def call(self, op: Embed, *, deadline_ms: float = ...) -> Embedded: ...
+    @overload
+    async def call(self, op: Rerank, *, deadline_ms: float = ...) -> Reranked: ...
+    @overload
+    async def call(self, op: Tokenize, *, deadline_ms: float = ...) -> Tokenized: ...
+    @overload
+    async def call(self, op: Detokenize, *, deadline_ms: float = ...) -> Detokenized: ...
+    @overload
+    async def call(self, op: Render, *, deadline_ms: float = ...) -> Rendered: ...
+    @overload
+    async def call(self, op: Call, *, deadline_ms: float = ...) -> Result: ...
+
+    async def call(self, op: Call, *, deadline_ms: float = CALL_DEADLINE_MS) -> Result:
+        """Do ``op`` and wait for its result. Raises as ``submit``, the worker's own error, or
+        DeadlineExceeded; a caller that stops waiting cancels the work."""
+        request = self._begin(op)
+        try:
+            return await self._outcome(request, deadline_ms)
+        finally:
+            self.cancel(request.id)
+
+    async def stats(self, *, deadline_ms: float = STATS_DEADLINE_MS) -> EngineStats:
+        """Counters and slots now. One question is open at a time, shared by all who ask."""
+        result = await self._outcome(self._inspect(), deadline_ms)
+        if not isinstance(result, EngineStats):
+            raise InternalError(f"a worker answered Inspect with {type(result).__name__}")
+        return result
+
+    def cancel(self, id: int) -> None:
+        """Give up request ``id``; one that has ended or is unknown is left alone."""
+        request = self._open.get(id)
+        if request is not None and not request.cancelled:
+            request.cancelled = True
+            request.box.discard()
+            self._process.send(wire.Cancel(id))
+
+    # The engine itself -----------------------------------------------------------------
+
+    def touch(self) -> None:
+        """Count as used now."""
+        self.last_used = self._clock()
+
+    async def stop(self, reason: str, *, grace_ms: float) -> str:
+        """Fail what is open with EngineStopped, end the worker; says how it ended."""
+        if self._error is None:
+            self.state = "stopping"
+            self._close(
+                EngineStopped(
+                    f"engine {self.id!r} was stopped: {reason}", hint="Send the request again."
+                )
+            )
+        how = await self._process.stop(grace_ms)
+        if self.state == "stopping":
+            self.state = "stopped"
+        return how
+
+    # Inside ----------------------------------------------------------------------------
+
+    def _begin(self, op: Operation) -> _Request:
+        if self._error is not None:
+            raise from_info(self._error.info())
+        request = _Request(next(self._ids), op, Mailbox(), _KINDS.get(type(op)), self._loop.time())
+        try:
+            self._admit(request)
+            self._process.send(wire.Submit(request.id, op))
+        except Busy as error:
+            tell(self._sink.refused, self.id, error)
+            raise
+        if not self._open:
+            self._heard_at_s = request.started_s
+        self._open[request.id] = request
+        if request.kind is not None:
+            self.in_flight += 1
+            self.touch()
+        self._watch_silence()
+        return request
+
+    def _admit(self, request: _Request) -> None:
+        if request.kind is None:
+            if len(self._open) - self.in_flight >= MAX_SMALL_CALLS:
+                raise Busy(
+                    f"engine {self.id!r} has {MAX_SMALL_CALLS} calls open",
+                    hint="Try again in a moment.",
+                    retry_after_s=1.0,
+                )
+        elif self.in_flight >= self.info.parallel + self._max_queue:
+            raise Busy(
+                f"engine {self.id!r} is busy: {self.in_flight} requests for "
+                f"{self.info.parallel} slots and a queue of {self._max_queue}",
+                hint="Try again later, or give the engine more slots (parallel) or a longer "
+                "queue (max_queue).",
+                retry_after_s=_retry_after_s(self._mean_wall_s, self.info.parallel),
+            )
+
+    async def _outcome(self, request: _Request, deadline_ms: float) -> Result:
+        try:
+            async with asyncio.timeout(deadline_ms / 1000):
+                return await request.box.outcome()
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"engine {self.id!r} did not answer within {deadline_ms:g} ms",
+                hint="It is busy, or the input is large: try again or allow more time.",
+            ) from None
+
+    def _inspect(self) -> _Request:
+        if self._inspection is None:
+            self._inspection = self._begin(Inspect())
+        return self._inspection
+
+    def _on_frame(self, frame: wire.Up) -> None:
+        if self._error is not None:
+            return
+        self._heard_at_s = self._loop.time()
+        self._asked_for_life = False
+        match frame:
+            case wire.Tokens():
+                for delta in frame.deltas:
+                    if request := self._open.get(delta.id):
+                        request.box.put(delta)
+            case wire.Done():
+                self._end(frame.id, frame.result)
+            case wire.Failed():
+                self._end(frame.id, from_info(frame.error))
+            case wire.Note():
+                tell(self._sink.note, self.id, frame.level, frame.message)
+            case _:
+                raise ValueError(f"{type(frame).__name__} after the load")
+
+    def _end(self, id: int, outcome: Result | KoloError) -> None:
+        request = self._open.pop(id, None)
+        if request is None:
+            raise ValueError(f"the end of request {id}, which is not open")
+        error = outcome if isinstance(outcome, KoloError) else None
+        result = None if isinstance(outcome, KoloError) else outcome
+        if error is not None:
+            request.box.fail(error)
+        elif result is not None:
+            request.box.finish(result)
+        if request is self._inspection:
+            self._inspection = None
+        if request.kind is not None:
+            self.in_flight -= 1
+            self.touch()
+            self._report(request, request.kind, result, error)
+
+    def _report(
+        self, request: _Request, kind: Kind, result: Result | None, error: KoloError | None
+    ) -> None:
+        wall_s = self._loop.time() - request.started_s
+        self._mean_wall_s += _SMOOTHING * (wall_s - self._mean_wall_s)
+        user = request.op.user if isinstance(request.op, Generate) else ""
+        finished = Finished(request.id, kind, result, error, request.cancelled, wall_s * 1000, user)
+        tell(self._sink.finished, self.id, finished)
+
+    def _on_end(self) -> None:
+        """The worker is gone: nothing unusual when it was told to go, else a crash."""
+        if self._error is None:
+            self.state = "crashed"
+            error = EngineCrashed(
+                f"engine {self.id!r} crashed: the worker {self._process.exit_text()}",
+                hint="Send the request again: the engine restarts by itself.\n"
+                + self._process.post_mortem(),
+            )
+            self._close(error)
+            self._on_crash(self, error)
+
+    def _close(self, error: KoloError) -> None:
+        self._error = error
+        if self._watch is not None:
+            self._watch.cancel()
+        for id in list(self._open):
+            self._end(id, error)
+
+    # A worker that hangs ------------------------------------------------------------------
+
+    def _watch_silence(self) -> None:
+        if self._watch is None and self._open and self._error is None:
+            due_s = max(self._heard_at_s + self._silence_s, self._loop.time())
+            self._watch = self._loop.call_at(due_s, self._silent)
+
+    def _silent(self) -> None:
+        self._watch = None
+        now_s = self._loop.time()
+        if self._open and now_s - self._heard_at_s >= self._silence_s:
+            if self._asked_for_life:
+                silence_s = now_s - self._heard_at_s
+                self._process.kill(f"hung: it did not answer for {silence_s:.0f} s")
+                return
+            self._asked_for_life = True
+            self._watch = self._loop.call_later(self._silence_s, self._silent)
+            with suppress(Busy):  # too far behind to be asked: the silence goes on counting
+                self._inspect()
+        else:
+            self._watch_silence()
+
+
+def _retry_after_s(mean_wall_s: float, parallel: int) -> float:
+    """When the next of ``parallel`` requests should end and leave its place."""
+    return min(max(round(mean_wall_s / parallel), 1.0), 60.0)

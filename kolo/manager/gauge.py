@@ -1,0 +1,105 @@
+"""What engines need, what they hold, and what there is for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import psutil
+from msgspec.structs import replace
+
+from kolo.manager.budget import DEVICE, HOST, Pools
+from kolo.manager.machine import Machine, available
+from kolo.manager.memory import check_fit, default_ctx, default_parallel
+from kolo.models.gguf import read_model
+from kolo.models.resolve import ModelSpec
+from kolo.types import LoadParams
+from kolo.units import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a load takes, and with which parameters: those left open are decided by then."""
+
+    params: LoadParams
+    pools: Pools
+
+
+class Gauge(Protocol):
+    def budget(self, pids: Iterable[int]) -> Pools:
+        """What all engines may hold together, those of ``pids`` included."""
+        ...
+
+    def need(self, spec: ModelSpec, room: Pools) -> Need:
+        """Before a load, where ``room`` is the most there could be for it.
+
+        Raises ModelInvalid, or OutOfMemory for a model that could never fit.
+        """
+        ...
+
+    def held(self, pid: int, need: Pools) -> Pools:
+        """What a loaded worker holds now, in the pools of ``need``."""
+        ...
+
+
+class MachineGauge:
+    """Estimates from the file's header, measures workers, asks the system what is free.
+
+    Memory of GPUs is counted but has no budget: a load that fails for want of it evicts what
+    is idle and is tried again.
+    """
+
+    def __init__(self, budget: Budget | None) -> None:
+        self._budget = budget
+
+    def budget(self, pids: Iterable[int]) -> Pools:
+        machine = available()
+        if self._budget is not None:
+            return {HOST: self._budget.of(machine.total_bytes)}
+        return {HOST: machine.available_bytes + sum(_resident(pid).private for pid in pids)}
+
+    def need(self, spec: ModelSpec, room: Pools) -> Need:
+        header = read_model(spec.path)
+        room_bytes = max(room.get(HOST, 0), 0)
+        params = replace(spec.params, parallel=spec.params.parallel or default_parallel(header))
+        params = replace(params, ctx=params.ctx or default_ctx(header, params, room_bytes))
+        estimate = check_fit(header, params, room_bytes, self._limit())
+        return Need(params, {HOST: estimate.total_bytes, DEVICE: estimate.device_bytes})
+
+    def held(self, pid: int, need: Pools) -> Pools:
+        return {**need, HOST: _resident(pid).total}
+
+    def _limit(self) -> str:
+        machine: Machine = available()
+        return machine.limit if self._budget is None else "the budget of manager.memory_budget"
+
+
+class NoGauge:
+    """For workers without weights: they need nothing worth counting."""
+
+    def budget(self, pids: Iterable[int]) -> Pools:
+        return {}
+
+    def need(self, spec: ModelSpec, room: Pools) -> Need:
+        return Need(spec.params, {})
+
+    def held(self, pid: int, need: Pools) -> Pools:
+        return need
+
+
+@dataclass(frozen=True, slots=True)
+class _Resident:
+    """Host memory of a process in bytes. ``private`` leaves out mapped files, which the system
+    counts as available to others."""
+
+    total: int
+    private: int
+
+
+def _resident(pid: int) -> _Resident:
+    try:
+        memory = psutil.Process(pid).memory_info()
+    except psutil.NoSuchProcess:
+        return _Resident(0, 0)
+    return _Resident(memory.rss, max(memory.rss - memory.shared, 0))

@@ -1,0 +1,115 @@
+"""Where one request's answer waits for its reader.
+
+The reader may be slow; the worker and the other readers must not notice. So a mailbox never
+refuses a delta: once a few wait, a new one is merged into the last of its choice, and what
+waits is bounded by the answer's own size, not by how many pieces it came in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from kolo.errors import KoloError, from_info
+from kolo.types import Delta, Result
+
+UNMERGED = 8
+"""Deltas that may wait before merging begins, so that a reader that keeps up sees each step."""
+
+
+class Mailbox:
+    """Filled by the worker's reader, emptied by one consumer. Lives on one event loop."""
+
+    def __init__(self) -> None:
+        self.result: Result | None = None
+        self.error: KoloError | None = None
+        self._waiting: list[Delta] = []
+        self._discarding = False
+        self._news = asyncio.Event()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the worker has said its last word; deltas may still wait to be read."""
+        return self.result is not None or self.error is not None
+
+    def put(self, delta: Delta) -> None:
+        """Add a delta, merged into a waiting one where that loses nothing."""
+        if self._discarding:
+            return
+        target = self._mergeable(delta) if len(self._waiting) >= UNMERGED else None
+        if target is None:
+            self._waiting.append(delta)
+        else:
+            _merge(target, delta)
+        self._news.set()
+
+    def finish(self, result: Result) -> None:
+        """The request is done; nothing follows."""
+        self.result = result
+        self._news.set()
+
+    def fail(self, error: KoloError) -> None:
+        """The request failed; deltas that wait are still read first."""
+        self.error = error
+        self._news.set()
+
+    def discard(self) -> None:
+        """Drop what waits and what will come: nobody reads any more."""
+        self._discarding = True
+        self._waiting.clear()
+
+    async def take(self) -> list[Delta]:
+        """Everything that waits, at least one delta; empty once the request is done.
+
+        Raises the error of a failed request after its last delta has been taken.
+        """
+        while not self._waiting and not self.closed:
+            self._news.clear()
+            await self._news.wait()
+        if self._waiting:
+            taken, self._waiting = self._waiting, []
+            return taken
+        if self.error is not None:
+            raise from_info(self.error.info())
+        return []
+
+    async def outcome(self) -> Result:
+        """Wait for the end and return the result, or raise the error; deltas are dropped."""
+        self.discard()
+        while not self.closed:
+            self._news.clear()
+            await self._news.wait()
+        if self.error is not None:
+            raise from_info(self.error.info())
+        assert self.result is not None
+        return self.result
+
+    def _mergeable(self, delta: Delta) -> Delta | None:
+        """The waiting delta that may take ``delta`` in, or None.
+
+        Only the last one of the same choice qualifies, and not its final one. A delta is read
+        in the order reasoning, text, tool calls, so one that goes back in that order is kept
+        apart. The final delta stands alone too: it says how the choice ended.
+        """
+        if delta.finish is not None:
+            return None
+        for last in reversed(self._waiting):
+            if last.index == delta.index:
+                fits = last.finish is None and _last_channel(last) <= _first_channel(delta)
+                return last if fits else None
+        return None
+
+
+def _first_channel(delta: Delta) -> int:
+    return 0 if delta.reasoning else 1 if delta.text else 2
+
+
+def _last_channel(delta: Delta) -> int:
+    return 2 if delta.tool_calls else 1 if delta.text else 0
+
+
+def _merge(target: Delta, delta: Delta) -> None:
+    target.reasoning += delta.reasoning
+    target.text += delta.text
+    target.n_tokens += delta.n_tokens
+    target.tool_calls.extend(delta.tool_calls)
+    target.logprobs.extend(delta.logprobs)

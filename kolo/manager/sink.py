@@ -1,0 +1,82 @@
+"""Where the manager tells what happens, without knowing who listens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Literal, NamedTuple, ParamSpec, Protocol
+
+from kolo.errors import KoloError
+from kolo.types import ModelInfo, Result
+
+Kind = Literal["generate", "embed", "rerank"]
+_P = ParamSpec("_P")
+
+
+class Finished(NamedTuple):
+    """A request that was taken and has ended. ``result`` or ``error`` is set, never both."""
+
+    request: int
+    kind: Kind
+    result: Result | None
+    error: KoloError | None
+    cancelled: bool
+    """Whether the client went away; the worker may still have sent a result."""
+    wall_ms: float
+    """Submit to the last frame, on the manager's clock."""
+    user: str
+
+
+class Sink(Protocol):
+    """Each method returns at once. ``id`` is the engine's."""
+
+    def loading(self, id: str, stage: str, fraction: float) -> None: ...
+
+    def loaded(self, id: str, info: ModelInfo, load_ms: float) -> None: ...
+
+    def unloaded(self, id: str, reason: str) -> None: ...
+
+    def crashed(self, id: str, reason: str) -> None: ...
+
+    def refused(self, id: str, error: KoloError) -> None:
+        """A load that failed, or a request turned away before it began (Busy)."""
+
+    def finished(self, id: str, request: Finished) -> None: ...
+
+    def note(self, id: str, level: str, message: str) -> None:
+        """Something a worker wants the operator to see."""
+
+
+class NullSink:
+    """Listens to nothing."""
+
+    def loading(self, id: str, stage: str, fraction: float) -> None:
+        pass
+
+    def loaded(self, id: str, info: ModelInfo, load_ms: float) -> None:
+        pass
+
+    def unloaded(self, id: str, reason: str) -> None:
+        pass
+
+    def crashed(self, id: str, reason: str) -> None:
+        pass
+
+    def refused(self, id: str, error: KoloError) -> None:
+        pass
+
+    def finished(self, id: str, request: Finished) -> None:
+        pass
+
+    def note(self, id: str, level: str, message: str) -> None:
+        pass
+
+
+def tell(event: Callable[_P, None], *args: _P.args, **kwargs: _P.kwargs) -> None:
+    """Call a method of a sink; one that raises is reported and takes no stream with it."""
+    try:
+        event(*args, **kwargs)
+    except Exception as error:
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"the manager's sink failed in {event!r}", "exception": error}
+        )

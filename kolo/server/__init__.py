@@ -1,0 +1,1 @@
+"""The HTTP face: Quart on Hypercorn, one process, one event loop."""

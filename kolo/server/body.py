@@ -1,0 +1,108 @@
+"""From the bytes of a request to a typed struct, or a 400 that names the field."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from kolo.errors import BadParameter, UsageError
+
+T = TypeVar("T")
+
+MAX_DEPTH = 64
+"""Levels of a free-form value (a schema, template variables)."""
+MAX_SHOWN_CHARS = 120
+_INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
+
+_PLACE = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+
+
+def decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
+    """``raw`` as the decoder's type. UsageError for what is no JSON, BadParameter with the
+    path of the field for what is no such struct."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise _wrong_field(str(error), decoder.type) from None
+    except UnicodeDecodeError:
+        raise UsageError(
+            "the body is not valid UTF-8", hint="Send JSON encoded as UTF-8."
+        ) from None
+    except msgspec.DecodeError as error:
+        raise UsageError(
+            f"the body is not valid JSON: {error}" if raw else "the body is empty",
+            hint="Send one JSON object.",
+        ) from None
+    except RecursionError:
+        raise UsageError(
+            "the body is nested too deeply", hint=f"Use at most {MAX_DEPTH} levels."
+        ) from None
+
+
+def check_free_form(value: Any, param: str) -> None:
+    """BadParameter if a value of any shape is deeper than MAX_DEPTH, or holds an integer that
+    cannot be sent on (beyond 64 bits)."""
+    waiting = [(value, 0)]
+    while waiting:
+        item, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise BadParameter(
+                f"{param} is nested too deeply",
+                hint=f"Use at most {MAX_DEPTH} levels.",
+                param=param,
+            )
+        if isinstance(item, dict):
+            waiting.extend((child, depth + 1) for child in item.values())
+        elif isinstance(item, list):
+            waiting.extend((child, depth + 1) for child in item)
+        elif isinstance(item, int) and not _INT_MIN <= item <= _INT_MAX:
+            raise BadParameter(
+                f"{param} holds an integer beyond 64 bits",
+                hint="Use a smaller one, or a number with a decimal point.",
+                param=param,
+            )
+
+
+def _wrong_field(message: str, type_: Any) -> BadParameter:
+    place = _PLACE.search(message)
+    path = place[1] if place else ""
+    what = message[: place.start()] if place else message
+    if unknown := _UNKNOWN.fullmatch(what):
+        return _unknown(_join(path, unknown[1]), unknown[1], type_ if not path else None)
+    if missing := _MISSING.fullmatch(what):
+        param = _join(path, missing[1])
+        return BadParameter(f"{param} is missing", hint=f"Send {param}.", param=param)
+    if not path:
+        return BadParameter(f"the body is wrong: {_lower(what)}", hint="Send one JSON object.")
+    refusal: str | None = getattr(type_, "REFUSED", {}).get(path.partition("[")[0])
+    if refusal is not None:
+        return BadParameter(
+            f"{path} cannot be honoured: {refusal}", hint="Leave it out.", param=path
+        )
+    return BadParameter(
+        f"{path} is wrong: {_lower(what)}", hint="GET /docs says what it may be.", param=path
+    )
+
+
+def _unknown(param: str, name: str, type_: Any) -> BadParameter:
+    known = [field.encode_name for field in msgspec.structs.fields(type_)] if type_ else []
+    near = difflib.get_close_matches(name[:MAX_SHOWN_CHARS], known, n=1)
+    shown = param if len(param) <= MAX_SHOWN_CHARS else param[:MAX_SHOWN_CHARS] + "…"
+    return BadParameter(
+        f"{shown} is not a field of this request",
+        hint=f"Did you mean {near[0]}?" if near else "Leave it out; GET /docs lists the fields.",
+        param=shown,
+    )
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:].replace("`", "")

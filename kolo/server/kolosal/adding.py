@@ -1,0 +1,129 @@
+"""Adding an engine and forgetting one, for both forms of Kolosal's API."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from kolo.config import BUILTIN_MODEL
+from kolo.errors import BadParameter, Busy, EngineStopped, KoloError, ModelNotFound
+from kolo.models.resolve import ModelSpec
+from kolo.server.kolosal.loading import LoadingParameters, load_params, merged
+from kolo.server.kolosal.locate import locate
+from kolo.server.kolosal.problems import (
+    EngineConfigured,
+    EngineExists,
+    EngineNotFound,
+    LoadingFailed,
+)
+from kolo.server.served import Served, find_served, served
+from kolo.server.service import Service
+from kolo.types import LoadParams, ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    spec: ModelSpec
+    info: ModelInfo | None
+    """Of the loaded model; None if it was not to be loaded yet."""
+
+
+def new_spec(
+    service: Service,
+    *,
+    id: str,
+    path: str,
+    flat: LoadingParameters,
+    nested: LoadingParameters | None,
+    main_gpu: int | None,
+    param: str,
+    exists: type[EngineExists] = EngineExists,
+) -> ModelSpec:
+    """The engine that is asked for. ``param`` is what the id is called. Raises the caller's
+    errors: an id that is taken or cannot be one, a path that leads nowhere, parameters."""
+    check_id(id, param)
+    if any(one.is_called(id) for one in served(service)):
+        raise exists(
+            f"an engine with the id {id!r} already exists",
+            hint="Choose another id, or delete that one first.",
+            param=param,
+        )
+    params = load_params(merged(flat, nested), service.settings.engine, main_gpu=main_gpu)
+    return ModelSpec(id=id, path=locate(path), params=params, source="path")
+
+
+async def add(service: Service, spec: ModelSpec, *, load: bool) -> Added:
+    """Register the engine for this run and the next, and load it if ``load``.
+
+    One that cannot be loaded is forgotten again. Raises LoadingFailed then, but Busy where only
+    the moment was wrong, and EngineStopped where somebody gave the load up.
+    """
+    service.manager.register(spec)
+    service.registry.remember(spec)
+    if not load:
+        return Added(spec, None)
+    try:
+        engine = await service.manager.load(spec.id)
+    except KoloError as error:
+        await forget(service, spec.id, force=True)
+        if isinstance(error, Busy | EngineStopped):
+            raise
+        raise LoadingFailed(error.message, hint=error.hint, param="model_path") from error
+    return Added(spec, engine.info)
+
+
+async def remove(service: Service, one: Served, *, force: bool) -> None:
+    """Forget an engine; its file stays. EngineConfigured for one that is not the requests' to
+    forget, Busy for one that is in use, unless ``force``."""
+    if one.source == "builtin" or one.id == BUILTIN_MODEL:
+        raise EngineConfigured(
+            f"{one.id} is built in and cannot be removed",
+            hint="POST /models/unload frees its memory.",
+        )
+    if one.id in service.settings.models:
+        raise EngineConfigured(
+            f"{one.id} is in {service.settings.file}, and would be back at once",
+            hint="Remove it there; POST /models/unload frees its memory.",
+        )
+    await forget(service, one.id, force=force)
+
+
+async def forget(service: Service, id: str, *, force: bool) -> None:
+    with suppress(ModelNotFound):  # somebody was quicker; what is left is forgotten all the same
+        await service.manager.forget(id, force=force)
+    service.registry.forget(id)
+    service.monitor.completions.forget(id)
+    service.monitor.feed.removed(id)
+
+
+def find(service: Service, id: str, body_id: str | None, param: str) -> Served:
+    """The engine that a path names, or a body, as Kolosal's own code reads it."""
+    if body_id is not None and body_id != id:
+        raise BadParameter(
+            f"{param} is {body_id!r} in the body and {id!r} in the path",
+            hint="Send one of them.",
+            param=param,
+        )
+    try:
+        return find_served(service, id)
+    except ModelNotFound as error:
+        raise EngineNotFound(error.message, hint=error.hint, param=param) from None
+
+
+def params_of(service: Service, one: Served) -> LoadParams:
+    """What an engine is, or would be, loaded with."""
+    if one.id in service.settings.models:
+        return service.settings.models[one.id].params
+    kept = (spec.params for spec in service.registry.specs() if spec.id == one.id)
+    return next(kept, service.settings.engine)
+
+
+def check_id(id: str, param: str) -> None:
+    """BadParameter for an id that no path of a URL could name."""
+    steps = id.split("/")
+    if id != id.strip() or not id.isprintable() or not {".", "..", ""}.isdisjoint(steps):
+        raise BadParameter(
+            f"{param} {id!r} cannot be a name",
+            hint="Use printable characters, no space at the ends, no empty, '.' or '..' step.",
+            param=param,
+        )

@@ -1,0 +1,142 @@
+"""/models: Kolosal's later form of its engines, in one object with llama-server's router."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+from quart import Response
+
+from kolo.errors import BadParameter
+from kolo.models.resolve import ModelSpec
+from kolo.server.kolosal.adding import Added, add, find, forget, new_spec, remove
+from kolo.server.kolosal.engines import (
+    id_body,
+    last_accessed,
+    loading_failed,
+    n_keep,
+    report,
+    status_of,
+)
+from kolo.server.kolosal.loading import loading_reply
+from kolo.server.kolosal.problems import LoadingFailed, ModelExists, NotImplementedYet
+from kolo.server.kolosal.schemas import (
+    ModelAdded,
+    ModelBody,
+    ModelEntry,
+    ModelRemoved,
+    ModelsReply,
+    ModelType,
+    RemoveQuery,
+)
+from kolo.server.openai.models import model_card
+from kolo.server.route import json_reply
+from kolo.server.served import Served, served
+from kolo.server.service import Service
+from kolo.types import ModelInfo
+
+
+async def list_models(service: Service) -> Response:
+    models = served(service)
+    return json_reply(
+        ModelsReply(
+            data=[model_card(service, one) for one in models],
+            models=[_entry(service, one) for one in models],
+            total_count=len(models),
+        )
+    )
+
+
+async def model_status(service: Service, id: str) -> Response:
+    one = find(service, id, (await id_body()).model_id, "model_id")
+    return json_reply(report(service, one))
+
+
+async def remove_model(service: Service, id: str, query: RemoveQuery) -> Response:
+    one = find(service, id, (await id_body()).model_id, "model_id")
+    await remove(service, one, force=query.force)
+    return json_reply(ModelRemoved(model_id=one.id))
+
+
+async def add_model(service: Service, body: ModelBody) -> Response:
+    spec = _spec(service, body)
+    try:
+        added = await add(service, spec, load=body.load_immediately)
+        await _check_type(service, added, body.model_type)
+    except LoadingFailed as error:
+        return loading_failed(error, id=spec.id, path=str(spec.path), params=spec.params)
+    return json_reply(
+        ModelAdded(
+            model_id=spec.id,
+            model_path=body.model_path or "",
+            model_type=_type_of(added.info) or body.model_type or "llm",
+            status="loaded" if added.info is not None else "created",
+            load_immediately=body.load_immediately,
+            loading_parameters=loading_reply(spec.params, added.info, n_keep=n_keep(body)),
+            main_gpu_id=spec.params.main_gpu or 0,
+        ),
+        201,
+    )
+
+
+def _spec(service: Service, body: ModelBody) -> ModelSpec:
+    if body.model is not None and body.model_id is None and body.model_path is None:
+        raise NotImplementedYet(
+            f"{body.model[:100]!r} is to be downloaded, and this server does not download models",
+            hint="Download the file, and send model_id and model_path. A model that is here is "
+            "loaded by POST /models/load.",
+            param="model",
+        )
+    if body.model is not None:
+        raise BadParameter(
+            "model is to download a model, model_id and model_path to add one that is here",
+            hint="Send one or the other.",
+            param="model",
+        )
+    for name in ("model_id", "model_path"):
+        if getattr(body, name) is None:
+            raise BadParameter(f"{name} is missing", hint=f"Send {name}.", param=name)
+    spec = new_spec(
+        service,
+        id=body.model_id or "",
+        path=body.model_path or "",
+        flat=body,
+        nested=body.loading_parameters,
+        main_gpu=body.main_gpu_id,
+        param="model_id",
+        exists=ModelExists,
+    )
+    if body.inference_engine == "llama-cpu":
+        return replace(spec, params=replace(spec.params, gpu_layers=0))
+    return spec
+
+
+async def _check_type(service: Service, added: Added, wanted: ModelType | None) -> None:
+    """A model that is not what it is said to be is not added."""
+    info = added.info
+    if info is None or wanted is None:
+        return
+    if info.can_embed if wanted == "embedding" else info.can_chat:
+        return
+    await forget(service, added.spec.id, force=True)
+    raise LoadingFailed(
+        f"the model is no {wanted}: {info.architecture} cannot be used as one",
+        hint="Leave model_type out, or name another file.",
+        param="model_type",
+    )
+
+
+def _type_of(info: ModelInfo | None) -> ModelType | None:
+    if info is None:
+        return None
+    return "llm" if info.can_chat else "embedding"
+
+
+def _entry(service: Service, one: Served) -> ModelEntry:
+    return ModelEntry(
+        model_id=one.id,
+        id=one.id,
+        name=one.id,
+        model=one.id,
+        status=status_of(one.engine),
+        last_accessed=last_accessed(service, one),
+        type=_type_of(one.engine.info if one.engine is not None else None),
+    )

@@ -1,0 +1,141 @@
+"""Fields that OpenAI's generating routes share, and what becomes of each.
+
+Every field is honoured, accepted because it changes no answer (``HARMLESS``), or refused by its
+name (``REFUSED``). A refused field is declared with the only values it may have, so that the
+types that validate a body say the same as its documentation.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Meta, Struct
+
+from kolo.types import Sampling
+
+MAX_STOPS = 32
+MAX_STOP_CHARS = 4096
+MAX_CHOICES = 128
+
+HARMLESS = {
+    "metadata": "kept nowhere, as nothing is stored",
+    "store": "only false: nothing is stored",
+    "service_tier": "only auto and default: there is one tier",
+    "prompt_cache_key": "prefixes are found by their tokens",
+    "prompt_cache_retention": "prefixes are kept as long as there is room",
+    "safety_identifier": "opaque, as user",
+    "prediction": "a hint for speed alone",
+    "stream_options.include_obfuscation": "only false: events are not padded",
+}
+"""Accepted, and without effect; for each, why that is true to what was asked."""
+
+REFUSED = {
+    "audio": "Kolo writes text, no audio",
+    "modalities": "Kolo writes text only",
+    "web_search_options": "Kolo searches no web; offer a tool for it",
+    "functions": "it is OpenAI's old form of tools; send tools",
+    "function_call": "it is OpenAI's old form of tool_choice; send tool_choice",
+    "verbosity": "no chat template knows it; only medium, which changes nothing, is taken",
+    "service_tier": "there is one tier; only auto and default are taken",
+    "reasoning_format": "thoughts are sent apart or not at all; only auto, deepseek and none "
+    "are taken",
+    "id_slot": "Kolo chooses the slot that knows most of the prompt; only -1 is taken",
+    "n_keep": "Kolo never cuts a prompt, so nothing is to be kept; only 0 and -1 are taken",
+    "n_discard": "Kolo never shifts a context; only 0 is taken",
+}
+"""Not honoured beyond the values that change nothing; for each, why."""
+
+Text = Annotated[str, Meta(max_length=MAX_STOP_CHARS)]
+Tokens = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
+"""A bound in tokens; -1, llama-server's way to say none."""
+Biases = Annotated[
+    dict[str, float] | Annotated[list[tuple[int | str, float | bool]], Meta(max_length=4096)],
+    Meta(
+        description="Bias by token id or text; -100 or below, or false, forbids. "
+        "An object, or llama-server's list of pairs."
+    ),
+]
+Samplers = Annotated[
+    Annotated[list[str], Meta(max_length=32)] | Annotated[str, Meta(max_length=32)],
+    Meta(description="Order of the samplers: names, or llama-server's letters."),
+]
+
+
+class StreamOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    include_usage: Annotated[
+        bool | None, Meta(description="Send the usage in a chunk of its own, before the end.")
+    ] = None
+    include_obfuscation: bool | None = None
+
+
+class Prediction(Struct, frozen=True, kw_only=True):
+    """OpenAI's predicted output."""
+
+    type: Literal["content"]
+    content: Any
+
+
+class Common(Sampling, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sampling under llama.cpp's names, and what else chat and text completions share."""
+
+    REFUSED: ClassVar[dict[str, str]] = REFUSED
+
+    model: Annotated[
+        str | None,
+        Meta(description="A model of GET /v1/models; may be left out where there is only one."),
+    ] = None
+    stream: Annotated[
+        bool | None, Meta(description="Send the answer as it forms (server-sent events).")
+    ] = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] | None = None
+    stop: Annotated[
+        Text | Annotated[list[Text], Meta(max_length=MAX_STOPS)] | None,
+        Meta(description=f"Up to {MAX_STOPS} texts that end the answer and are not part of it."),
+    ] = None
+    top_k: Annotated[
+        Tokens | None, Meta(description="Draw from the k likeliest; 0 or -1 for all.")
+    ] = None
+    logit_bias: Biases | None = None  # type: ignore[assignment]
+    samplers: Samplers | None = None  # type: ignore[assignment]
+    typ_p: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None, Meta(description="As typical_p.")
+    ] = None
+    ignore_eos: bool | None = None  # type: ignore[assignment]
+    max_tokens: Annotated[
+        Tokens | None, Meta(description="The most tokens to write; -1 for all there is room for.")
+    ] = None
+    n_predict: Annotated[Tokens | None, Meta(description="As max_tokens.")] = None
+    min_tokens: Annotated[
+        Annotated[int, Meta(ge=0, le=2**31 - 1)] | None,
+        Meta(description="The fewest tokens to write."),
+    ] = None
+    grammar: Annotated[
+        Annotated[str, Meta(max_length=1 << 20)] | None,
+        Meta(description="GBNF that the answer must follow."),
+    ] = None
+    json_schema: Annotated[
+        dict[str, Any] | bool | None, Meta(description="JSON Schema that the answer must meet.")
+    ] = None
+    cache_prompt: Annotated[
+        bool | None, Meta(description="Reuse what a slot knows of the prompt; true if left out.")
+    ] = None
+    timings_per_token: Annotated[
+        bool | None, Meta(description="Send timings with every chunk, not with the last alone.")
+    ] = None
+    return_progress: Annotated[
+        bool | None, Meta(description="Send how far the prompt has been read, while it is.")
+    ] = None
+    user: Annotated[
+        Annotated[str, Meta(max_length=512)] | None,
+        Meta(description="Whose request it is; slots are shared out fairly between users."),
+    ] = None
+    metadata: dict[str, str] | None = None
+    store: bool | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    safety_identifier: str | None = None
+    id_slot: Literal[-1] | None = None
+    n_keep: Literal[0, -1] | None = None
+    n_discard: Literal[0] | None = None

@@ -1,0 +1,77 @@
+"""GET /v1/models and /v1/models/{id}: what can be asked for, and what it is doing."""
+
+from __future__ import annotations
+
+from msgspec import UNSET
+from quart import Response
+
+from kolo.manager.entry import EngineStatus
+from kolo.server.openai.replies import (
+    ArchitectureReply,
+    MetaReply,
+    ModelCard,
+    ModelList,
+    StatusReply,
+)
+from kolo.server.route import json_reply
+from kolo.server.served import Served, find_served, served
+from kolo.server.service import Service
+from kolo.types import ModelInfo
+
+
+async def list_models(service: Service) -> Response:
+    return json_reply(ModelList(data=model_cards(service)))
+
+
+async def get_model(service: Service, name: str) -> Response:
+    return json_reply(model_card(service, find_served(service, name)))
+
+
+def model_cards(service: Service) -> list[ModelCard]:
+    """Every model, by name."""
+    return [model_card(service, one) for one in served(service)]
+
+
+def model_card(service: Service, one: Served) -> ModelCard:
+    info = one.engine.info if one.engine is not None else None
+    return ModelCard(
+        id=one.id,
+        created=int(service.started_at),
+        aliases=list(one.aliases),
+        description=one.description or UNSET,
+        status=status_reply(one.engine),
+        architecture=ArchitectureReply(
+            input_modalities=["text"],
+            output_modalities=["text" if info is None or info.can_chat else "embeddings"],
+        ),
+        source=one.source,
+        meta=_meta(info) if info is not None else UNSET,
+    )
+
+
+def status_reply(engine: EngineStatus | None) -> StatusReply:
+    """What an engine is doing, in the router's words; one that ends is as good as unloaded."""
+    if engine is None:
+        return StatusReply(value="unloaded")
+    if engine.state == "loaded":
+        return StatusReply(value="loaded")
+    if engine.state == "loading":
+        progress = {"stage": engine.stage, "value": engine.progress}
+        return StatusReply(value="loading", progress=progress)
+    if engine.state == "failed":
+        message = engine.error.message if engine.error is not None else "it ended"
+        return StatusReply(value="unloaded", failed=True, error=message)
+    return StatusReply(value="unloaded")
+
+
+def _meta(info: ModelInfo) -> MetaReply:
+    return MetaReply(
+        vocab_type=info.vocab_type,
+        n_vocab=info.n_vocab,
+        n_ctx=info.n_ctx,
+        n_ctx_train=info.n_ctx_train,
+        n_embd=info.n_embd,
+        n_params=info.n_params,
+        size=info.size_bytes,
+        ftype=info.ftype,
+    )

@@ -1,0 +1,102 @@
+"""A route as data: what is served, validated and documented comes from the same lines."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from quart import Quart, Response, request
+
+from kolo.errors import BadParameter, EngineStopped, KoloError, UsageError
+from kolo.server.body import decode
+from kolo.server.drain import Drain
+from kolo.server.service import Service
+
+Handler = Callable[..., Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One route. The handler is called with the service, ``body`` and ``query`` if their types
+    are given, and the variables of the path, each by name."""
+
+    method: str
+    paths: tuple[str, ...]
+    """In Quart's notation; the first is the documented one, the others its aliases."""
+    handler: Handler
+    tag: str
+    summary: str
+    body: Any = None
+    """Struct that the JSON body must be."""
+    query: type[msgspec.Struct] | None = None
+    """Struct of the query's parameters."""
+    reply: Any = None
+    """Type of the JSON reply; None for one that is no JSON."""
+    status: int = 200
+    content_type: str = "application/json"
+    chunk: Any = None
+    """Type of each event, if the reply can be a stream of them."""
+    errors: Sequence[type[KoloError]] = ()
+    """What may go wrong, beside what a body or query of the wrong form does."""
+
+    @property
+    def takes_work(self) -> bool:
+        """Refused once the server is stopping."""
+        return self.method not in ("GET", "HEAD")
+
+
+def mount(app: Quart, service: Service, drain: Drain, routes: Sequence[Route]) -> None:
+    """Make ``app`` serve ``routes``."""
+    for route in routes:
+        view = _view(route, service, drain)
+        for path in route.paths:
+            endpoint = f"{route.method} {path}".replace(".", "_")
+            app.add_url_rule(path, endpoint, view, methods=[route.method])
+
+
+def json_reply(value: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, content_type="application/json")
+
+
+def _view(route: Route, service: Service, drain: Drain) -> Handler:
+    decoder = msgspec.json.Decoder(route.body) if route.body is not None else None
+
+    async def view(**variables: Any) -> Response:
+        if route.takes_work and drain.stopping:
+            raise EngineStopped(
+                "the server is stopping", hint="Send the request again.", retry_after_s=5.0
+            )
+        if decoder is not None:
+            _check_origin()
+            raw = await request.get_data(cache=False)
+            assert isinstance(raw, bytes)
+            variables["body"] = decode(decoder, raw)
+        if route.query is not None:
+            variables["query"] = _query(route.query)
+        return await route.handler(service, **variables)
+
+    return view
+
+
+def _check_origin() -> None:
+    """A page in a browser may send any site a form, but asks leave before it sends JSON; so
+    what comes from a page must be JSON. Programs may leave the type out, as they often do."""
+    if "Origin" in request.headers and not request.is_json:
+        raise UsageError(
+            f"a page may not send {request.mimetype or 'a body without a type'}",
+            hint="Send Content-Type: application/json.",
+        )
+
+
+def _query(type_: type[msgspec.Struct]) -> msgspec.Struct:
+    given = {name: request.args[name] for name in request.args}
+    try:
+        return msgspec.convert(given, type_, strict=False)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        param = text.rpartition("`$.")[2].rstrip("`") if "`$." in text else None
+        raise BadParameter(
+            f"the query is wrong: {text}", hint="GET /docs lists its parameters.", param=param
+        ) from None

@@ -1,0 +1,143 @@
+"""Slash commands, the turns of a conversation, the line of numbers after an answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from kolo.chat.commands import COMMANDS, Action, Say, Unknown, help_text, read_line
+from kolo.chat.conversation import Conversation
+from kolo.chat.stats import duration, short_count, stats_line
+from kolo.types import Generated, Timings, Usage
+
+
+@pytest.mark.parametrize("line", ["", "   ", "\n\t "])
+def test_an_empty_line_is_nothing(line: str) -> None:
+    assert read_line(line) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("hello", "hello"),
+        ("  two\nlines  ", "two\nlines"),
+        ("//usr/bin?", "/usr/bin?"),
+        ("///", "//"),
+        ("a /clear inside", "a /clear inside"),
+    ],
+)
+def test_text_is_for_the_model(line: str, text: str) -> None:
+    assert read_line(line) == Say(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "action"),
+    [
+        ("/exit", Action.LEAVE),
+        ("/bye", Action.LEAVE),
+        ("/clear ", Action.CLEAR),
+        ("/HELP", Action.HELP),
+        ("/?", Action.HELP),
+    ],
+)
+def test_commands(line: str, action: Action) -> None:
+    assert read_line(line) is action
+
+
+def test_an_unknown_command_is_not_sent_and_the_nearest_is_named() -> None:
+    near = read_line("/claer")
+    assert isinstance(near, Unknown)
+    assert (
+        near.message
+        == "no command /claer: did you mean /clear? (// sends a line that begins with /)"
+    )
+    far = read_line("/usr/bin/env what is this")
+    assert isinstance(far, Unknown)
+    assert far.message.startswith("no command /usr/bin/env: /help lists all")
+
+
+def test_a_command_refuses_what_it_would_ignore() -> None:
+    assert read_line("/clear all") == Unknown("/clear takes nothing after it, not 'all'")
+
+
+def test_help_names_every_command() -> None:
+    for command in COMMANDS:
+        assert all(name in help_text() for name in command.names)
+        assert command.help in help_text()
+
+
+def roles(conversation: Conversation) -> list[str]:
+    return [message.role for message in conversation.messages]
+
+
+def test_turns_alternate_after_the_system_message() -> None:
+    talk = Conversation("Be brief.")
+    talk.ask("one?")
+    talk.answer("One.")
+    talk.ask("two?")
+    assert roles(talk) == ["system", "user", "assistant", "user"]
+
+
+def test_a_question_without_any_answer_is_taken_back() -> None:
+    talk = Conversation()
+    talk.ask("one?")
+    talk.answer("One.")
+    talk.ask("two?")
+    talk.answer("")
+    assert roles(talk) == ["user", "assistant"]
+
+
+def test_what_came_of_a_stopped_answer_stays() -> None:
+    talk = Conversation()
+    talk.ask("why?")
+    talk.answer("", "let me see")
+    assert roles(talk) == ["user", "assistant"]
+    assert talk.messages[-1].reasoning_content == "let me see"
+
+
+def test_clear_keeps_the_system_message() -> None:
+    talk = Conversation("Be brief.")
+    talk.ask("one?")
+    talk.answer("One.")
+    talk.clear()
+    assert roles(talk) == ["system"]
+
+
+def test_messages_sent_do_not_change_afterwards() -> None:
+    talk = Conversation()
+    talk.ask("one?")
+    sent = talk.messages
+    talk.answer("One.")
+    assert len(sent) == 1
+
+
+def result(n: int, decode_ms: float, ttft_ms: float, cached: int) -> Generated:
+    return Generated(
+        usage=Usage(prompt_tokens=2000, cached_tokens=cached, completion_tokens=n),
+        timings=Timings(ttft_ms=ttft_ms, decode_ms=decode_ms),
+    )
+
+
+def test_stats_line() -> None:
+    assert stats_line(result(412, 8544.7, 210.4, 1130)) == (
+        "412 tok · 48.1 tok/s · ttft 210 ms · cached 1.1k"
+    )
+
+
+def test_stats_line_leaves_out_what_was_not_measured() -> None:
+    assert stats_line(result(1, 0.0, 3400, 0)) == "1 tok · ttft 3.4 s"
+    assert stats_line(result(0, 0.0, 0.8, 0)) == "0 tok · ttft 0.8 ms"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0"), (999, "999"), (1000, "1.0k"), (9949, "9.9k"), (12_345, "12k"), (1_200_000, "1.2M")],
+)
+def test_short_count(count: int, text: str) -> None:
+    assert short_count(count) == text
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"), [(0.84, "0.8 ms"), (9.96, "10 ms"), (999.4, "999 ms"), (999.6, "1.0 s")]
+)
+def test_duration(ms: float, text: str) -> None:
+    assert duration(ms) == text
