@@ -21,9 +21,6 @@ from kolo.engine.scheduler import Sequence
 from kolo.engine.text import Characters, StopFilter
 from kolo.types import Delta, FinishReason, TokenLogprob, ToolCallDelta
 
-CLOSING_TOKENS = 64
-"""With fewer tokens than this left, constrained output heads for its end."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -107,21 +104,19 @@ class Choice:
     # Drawing ------------------------------------------------------------------------------
 
     def _draw(self, row: Logits) -> int:
-        matcher = self._matcher if not self._reader.reasoning_open else None
-        if matcher is not None and self._rules.max_tokens - self.n_generated <= CLOSING_TOKENS:
-            closing = matcher.closing_token()
-            if closing is not None:
-                return closing
         if self.n_generated < self._rules.min_tokens:
             row[self._eog] = -np.inf
         sampler = self._sampler
         if not sampler.plain:
             sampler.prepare(row)
         token = sampler.pick(row)
-        if matcher is not None and not matcher.allows(token):
+        matcher = self._matcher
+        if matcher is None or self._reader.reasoning_open:
+            return token
+        if not matcher.allows(token):
             np.copyto(row, -np.inf, where=~matcher.mask())
             token = sampler.pick(row)
-        return token
+        return matcher.steer(token, self._rules.max_tokens - self.n_generated)
 
     def _accept(self, token: int) -> None:
         if self._matcher is not None and not self._reader.reasoning_open:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -51,7 +52,8 @@ async def unload(home: House, dice: random.Random) -> None:
 async def kill(home: House, dice: random.Random) -> None:
     status = home.status(dice.choice(IDS))
     if status.pid is not None:
-        os.kill(status.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(status.pid, signal.SIGKILL)
 
 
 async def one_hand(home: House, dice: random.Random) -> int:

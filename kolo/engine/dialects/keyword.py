@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from kolo.engine.dialects.answer import Answer, escaped
 from kolo.engine.dialects.cursor import Mismatch, Wait
 from kolo.engine.dialects.lark import Lark, sequence
 from kolo.engine.dialects.loose import GEMMA_QUOTE, read_key, stream_value
-from kolo.engine.dialects.schemas import GemmaValues, python_value
-from kolo.engine.dialects.typed import parameters_of
+from kolo.engine.dialects.schemas import GemmaValues, parameter_list, python_value, takes_any
 from kolo.types import Function
 
 
@@ -94,26 +95,22 @@ class KeywordCalls(Struct, frozen=True, kw_only=True):
 
     def _write_call(self, lark: Lark, tool: Function) -> str:
         opening, closing = self.brackets
-        root = parameters_of(tool)
+        root, listed = parameter_list(tool)
         begin = lark.text(f"{self.before_name}{tool.name}{opening}")
-        members = self._python(lark, root) if self.equals == "=" else self._gemma(lark, root)
+        if self.equals == "=":
+            members = _python_members(lark, root, listed)
+        else:
+            members = GemmaValues(lark, root).members(root)
         return f"{begin} {members} {lark.text(closing)}"
 
-    def _python(self, lark: Lark, root: dict[str, object]) -> str:
-        properties = root.get("properties")
-        if not isinstance(properties, dict) or not properties:
-            if isinstance(properties, dict) or root.get("additionalProperties") is False:
-                return ""
-            value = python_value(lark, root.get("additionalProperties", {}), root)
-            one = lark.add(f"/[A-Za-z_][A-Za-z0-9_]{{0,63}}=/ {value}")
-            return f'({one} (", " {one})*)?'
-        required = root.get("required")
-        needed = required if isinstance(required, list) else []
-        items = [
-            (lark.add(f"{lark.text(f'{key}=')} {python_value(lark, schema, root)}"), key in needed)
-            for key, schema in properties.items()
-        ]
-        return sequence(items, '", "', lark)
 
-    def _gemma(self, lark: Lark, root: dict[str, object]) -> str:
-        return GemmaValues(lark, root).members(root)
+def _python_members(lark: Lark, root: dict[str, Any], listed: list[tuple[str, Any, bool]]) -> str:
+    if not listed and takes_any(root):
+        value = python_value(lark, root.get("additionalProperties", {}), root)
+        one = lark.add(f"/[A-Za-z_][A-Za-z0-9_]{{0,63}}=/ {value}")
+        return f'({one} (", " {one})*)?'
+    items = [
+        (lark.add(f"{lark.text(f'{key}=')} {python_value(lark, schema, root)}"), required)
+        for key, schema, required in listed
+    ]
+    return sequence(items, '", "', lark)

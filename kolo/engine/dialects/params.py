@@ -14,13 +14,12 @@ from msgspec import Struct
 from kolo.engine.dialects.answer import Answer, escaped
 from kolo.engine.dialects.cursor import Cursor, Wait, finder
 from kolo.engine.dialects.lark import Lark, sequence
-from kolo.engine.dialects.schemas import raw_value
+from kolo.engine.dialects.schemas import parameter_list, raw_value, takes_any
 from kolo.engine.dialects.typed import (
     Kind,
     is_nullable,
     json_of,
     parameter_kind,
-    parameters_of,
 )
 from kolo.types import Function
 
@@ -137,19 +136,18 @@ class ParamCalls(Struct, frozen=True, kw_only=True):
         return f"{call} ({lark.text(self.between)} {call})*" if many else call
 
     def _call(self, lark: Lark, tool: Function) -> str:
-        root = parameters_of(tool)
-        required = root.get("required", [])
-        properties = root.get("properties") or {}
+        root, listed = parameter_list(tool)
         items = [
-            (self._parameter(lark, key, schema, root), key in required)
-            for key, schema in properties.items()
+            (self._parameter(lark, key, schema, root), required) for key, schema, required in listed
         ]
         name = html.escape(tool.name) if self.quoted_keys else tool.name
         begin = lark.text(f"{self.opens[0]}{name}{self.name_close}")
         if self.name_attribute:
             begin += " " + lark.text(f' {self.name_attribute}="') + ' /[0-9]{1,3}/ "\\""'
         begin += " " + lark.text(f"{self.tag_end}{self.layout[0]}")
-        body = sequence(items, "", lark) if items else self._anything(lark, root)
+        body = sequence(items, "", lark)
+        if not items and takes_any(root):
+            body = self._anything(lark, root)
         return f"{begin} {body} {lark.text(self.closes[0])}"
 
     def _parameter(self, lark: Lark, key: str, schema: object, root: dict[str, object]) -> str:
@@ -168,9 +166,7 @@ class ParamCalls(Struct, frozen=True, kw_only=True):
         return f"{lark.text(self.layout[2])}?" if self.layout[2] else ""
 
     def _anything(self, lark: Lark, root: dict[str, object]) -> str:
-        """Any parameters, where the schema names none."""
-        if root.get("additionalProperties") is False or "properties" in root:
-            return ""
+        """Any parameters, each of any text."""
         text, _ = raw_value(lark, {"type": "string"}, root, self.value_close, lines=self.lines)
         head, tail = self._tag("\0", self.string_attribute).split("\0")
         key = "/[A-Za-z_][A-Za-z0-9_]{0,63}/"

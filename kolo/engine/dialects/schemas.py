@@ -1,7 +1,8 @@
 """Grammar of values that are not JSON: raw text, Python's notation, Gemma's.
 
 llguidance enforces a schema on JSON only, so the constraints on strings, and for Gemma those on
-objects and lists too, are turned into Lark here. What cannot be turned is refused.
+objects and lists too, are turned into Lark here. What cannot be turned is refused; ``format``
+is taken for the annotation that JSON Schema calls it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any
 
 from kolo.engine.dialects.lark import Lark, sequence
 from kolo.engine.dialects.loose import GEMMA_QUOTE
-from kolo.engine.dialects.typed import kind_of, resolve
+from kolo.engine.dialects.typed import kind_of, parameters_of, resolve
 from kolo.errors import BadGrammar
+from kolo.types import Function
 
 _DEFINITIONS = ("$defs", "definitions")
 _UNSUPPORTED = (
@@ -44,6 +46,32 @@ def embedded(schema: Any, root: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise _refused(f"the schema {json.dumps(schema)}")
     return schema | {name: root[name] for name in _DEFINITIONS if name in root}
+
+
+def parameter_list(function: Function) -> tuple[dict[str, Any], list[tuple[str, Any, bool]]]:
+    """The tool's schema, and its parameters: name, schema, required.
+
+    BadGrammar if the schema is more than a list of parameters.
+    """
+    root = parameters_of(function)
+    for keyword in (*_UNSUPPORTED, *_ALTERNATIVES, "allOf", "$ref"):
+        if root.get(keyword):
+            raise _refused(f"the keyword {keyword!r}")
+    return root, listed_properties(root)
+
+
+def listed_properties(schema: dict[str, Any]) -> list[tuple[str, Any, bool]]:
+    """An object's properties: name, schema, required."""
+    properties = schema.get("properties") or {}
+    required = schema.get("required") or []
+    unlisted = [name for name in required if name not in properties]
+    every = properties | dict.fromkeys(unlisted, schema.get("additionalProperties", {}))
+    return [(name, value, name in required) for name, value in every.items()]
+
+
+def takes_any(schema: dict[str, Any]) -> bool:
+    """An object that lists no properties may have any."""
+    return "properties" not in schema and schema.get("additionalProperties") is not False
 
 
 # Strings ------------------------------------------------------------------------------------
@@ -205,17 +233,14 @@ class GemmaValues:
 
     def members(self, schema: dict[str, Any]) -> str:
         """An expression of what is between an object's braces; may be empty."""
-        properties = schema.get("properties") or {}
-        if not properties:
-            if schema.get("additionalProperties") is False or "properties" in schema:
-                return ""
+        listed = listed_properties(schema)
+        if not listed and takes_any(schema):
             one = f'{self._key()} ":" {self.value(schema.get("additionalProperties"))}'
             member = self._lark.add(one)
             return f'({member} ("," {member})*)?'
-        required = schema.get("required", [])
         items = [
-            (self._lark.add(f"{self._named(key)} {self.value(properties[key])}"), key in required)
-            for key in sorted(properties, key=str.lower)
+            (self._lark.add(f"{self._named(key)} {self.value(value)}"), required)
+            for key, value, required in sorted(listed, key=lambda item: item[0].lower())
         ]
         return sequence(items, '","', self._lark)
 
@@ -287,7 +312,9 @@ def gemma_text(value: Any) -> str:
     if isinstance(value, str):
         return f"{GEMMA_QUOTE}{value}{GEMMA_QUOTE}"
     if isinstance(value, dict):
-        members = (f"{_gemma_key(key)}:{gemma_text(value[key])}" for key in sorted(value))
+        members = (
+            f"{_gemma_key(key)}:{gemma_text(value[key])}" for key in sorted(value, key=str.lower)
+        )
         return "{" + ",".join(members) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(gemma_text, value)) + "]"
