@@ -1,18 +1,21 @@
 """Somewhere to send a request, behind one small interface.
 
 Who asks (``kolo chat``, ``kolo complete``, a benchmark) knows ``Connection`` and nothing of how
-it is made. One maker is here: a manager of our own, whose workers end with the connection.
+it is made. There are two makers: the HTTP client of a running server, and a manager of our own,
+whose workers end with the connection.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import PurePath
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from kolo.beacon import find_server
 from kolo.config import Settings
-from kolo.errors import InternalError
+from kolo.errors import InternalError, ModelNotFound
 from kolo.manager.engine import Engine
 from kolo.manager.manager import Manager
 from kolo.manager.sink import NullSink
@@ -26,6 +29,9 @@ from kolo.types import (
     Operation,
     Result,
 )
+
+if TYPE_CHECKING:
+    from kolo.client.http import Http
 
 
 class Stream(Protocol):
@@ -61,22 +67,74 @@ class Watcher(Protocol):
     def loading(self, model: str, fraction: float | None) -> None:
         """How far a model is loaded, 0 to 1; None when it is there, or will not be."""
 
+    def unloaded(self, model: str) -> None:
+        """A model is gone again."""
+
     def note(self, text: str) -> None:
         """Something a person should see."""
 
 
 @asynccontextmanager
 async def connect(
-    settings: Settings, *, local: bool, watcher: Watcher | None = None
+    settings: Settings,
+    *,
+    local: bool,
+    model: str = "",
+    url: str | None = None,
+    watcher: Watcher | None = None,
 ) -> AsyncIterator[Connection]:
     """A connection; when the context is left, so is everything it started.
 
-    ``local`` asks for engines of our own. Without it a server may be used where there is one;
-    none can be found yet, so that the engines are our own either way.
+    ``local`` asks for engines of our own. Without it a server is used where one runs: that at
+    ``url`` (or KOLO_URL), else the one that ``find_server`` finds, provided that it has
+    ``model`` if that is a file. The watcher is told which.
     """
+    address = None if local else find_server(settings, url=url)
+    if address is not None:
+        from kolo.client.http import Http  # slow to import, and only needed here
+
+        async with Http(address) as http:
+            server = await _remote(http, settings, model, watcher)
+            if server is not None:
+                if watcher is not None:
+                    watcher.note(
+                        f"using the server at {address} (--local for an engine of its own)"
+                    )
+                yield server
+                return
+        _check_may_be_local(address, model, given=bool(url or os.environ.get("KOLO_URL")))
+        if watcher is not None:
+            watcher.note(
+                f"the server at {address} does not have {model}: using an engine of its own"
+            )
     sink = NullSink() if watcher is None else _Tell(watcher)
     async with Manager(settings, sink=sink) as manager:
         yield _Local(manager)
+
+
+async def _remote(
+    http: Http, settings: Settings, model: str, watcher: Watcher | None
+) -> Connection | None:
+    """The server, unless ``model`` is a file that it does not have."""
+    from kolo.client.connection import RemoteConnection
+    from kolo.client.engines import find_engine
+    from kolo.client.names import file_of
+
+    path = file_of(model, settings) if model else None
+    if path is None:
+        return RemoteConnection(http, watcher)
+    engine = await find_engine(http, str(path))
+    return engine and RemoteConnection(http, watcher, {model: engine.engine_id})
+
+
+def _check_may_be_local(address: str, model: str, *, given: bool) -> None:
+    """A server that was asked for is not passed over."""
+    if given:
+        raise ModelNotFound(
+            f"the server at {address} does not have {model}",
+            hint=f"kolo load {model}, or --local for an engine of its own",
+            param="model",
+        )
 
 
 class _Local:
@@ -129,6 +187,12 @@ class _Tell(NullSink):
 
     def loaded(self, id: str, info: ModelInfo, load_ms: float) -> None:
         self._watcher.loading(_title(id), None)
+
+    def unloaded(self, id: str, reason: str) -> None:
+        self._watcher.unloaded(_title(id))
+
+    def crashed(self, id: str, reason: str) -> None:
+        self._watcher.unloaded(_title(id))
 
     def note(self, id: str, level: str, message: str) -> None:
         self._watcher.note(f"{_title(id)}: {message}")

@@ -1,4 +1,4 @@
-"""The terminal as the kernel runs it: answers without echo, and lines where nothing can edit."""
+"""The terminal as the kernel runs it: no echo into answers, lines where nothing can edit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 PROMPT = "> "
 
@@ -45,6 +45,12 @@ class PlainEditor:
             sys.stdout.write("\n")
             self._line.set_exception(KeyboardInterrupt())
 
+    @contextlib.contextmanager
+    def listening(self, on_interrupt: Callable[[], None]) -> Iterator[None]:
+        """While an answer is shown: keys do not appear in it. Ctrl-C is a SIGINT all along."""
+        with unechoed():
+            yield
+
     def _on_input(self, line: asyncio.Future[str]) -> None:
         data = os.read(self._fd, 1 << 16)
         self._typed += data
@@ -57,12 +63,19 @@ class PlainEditor:
 
 
 @contextlib.contextmanager
-def unechoed() -> Iterator[None]:
-    """While an answer is shown, keys do not appear in it; Ctrl-C still works."""
+def unechoed(*, by_key: bool = False) -> Iterator[None]:
+    """Keys do not appear on the terminal, and Ctrl-C is a SIGINT.
+
+    ``by_key``: each key can be read at once, rather than a line when it is whole.
+    """
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)
     quiet = termios.tcgetattr(fd)
-    quiet[3] &= ~termios.ECHO
+    quiet[3] = (quiet[3] & ~termios.ECHO) | termios.ISIG
+    if by_key:
+        quiet[0] &= ~termios.ICRNL
+        quiet[3] &= ~termios.ICANON
+        quiet[6][termios.VMIN], quiet[6][termios.VTIME] = 1, 0
     termios.tcsetattr(fd, termios.TCSANOW, quiet)
     try:
         yield

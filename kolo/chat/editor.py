@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
+from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.output.vt100 import Vt100_Output
 
-from kolo.chat.cooked import PROMPT
+from kolo.chat.cooked import PROMPT, unechoed
 
 CONTINUED = "  "
 
@@ -49,6 +52,27 @@ class Editor:
         app = self._session.app
         if app.is_running:
             app.exit(exception=KeyboardInterrupt)
+
+    @contextlib.contextmanager
+    def listening(self, on_interrupt: Callable[[], None]) -> Iterator[None]:
+        """While an answer is shown: keys do not appear in it, and wait for the next line.
+
+        ``on_interrupt`` is called for a Ctrl-C that was typed before the terminal had left the
+        editor's mode; from then on it is a SIGINT.
+        """
+        source = self._session.input
+        kept: list[KeyPress] = []
+
+        def take(keys: list[KeyPress]) -> None:
+            kept.extend(keys)
+            if any(key.key == Keys.ControlC for key in keys):
+                kept.clear()
+                on_interrupt()
+
+        with unechoed(by_key=True), source.attach(lambda: take(source.read_keys())):
+            take(get_typeahead(source))
+            yield
+        store_typeahead(source, [*kept, *source.flush_keys()])
 
 
 def open_history(path: Path, complain: Callable[[str], None]) -> History:

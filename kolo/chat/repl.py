@@ -10,12 +10,12 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from kolo.chat.answer import Answer, Screen, ask
 from kolo.chat.commands import Action, Say, Unknown, help_text, read_line
 from kolo.chat.conversation import Conversation
-from kolo.chat.cooked import unechoed
 from kolo.chat.stats import stats_line
 from kolo.connect import Connection
 from kolo.errors import ContextLengthExceeded, KoloError
@@ -39,6 +39,9 @@ class LineReader(Protocol):
 
     def interrupt(self) -> None:
         """Do as if Ctrl-C had been typed."""
+
+    def listening(self, on_interrupt: Callable[[], None]) -> AbstractContextManager[None]:
+        """While an answer is shown: keys do not appear in it; Ctrl-C is not lost."""
 
 
 class Repl:
@@ -87,8 +90,7 @@ class Repl:
                 case Unknown(message):
                     self._screen.note(message)
                 case Say(text):
-                    with unechoed():
-                        await self._say(text)
+                    await self._say(text)
                     if self._given_up.is_set():
                         return INTERRUPTED
 
@@ -122,7 +124,8 @@ class Repl:
         )
         given_up = asyncio.create_task(self._given_up.wait())
         try:
-            await asyncio.wait({self._answering, given_up}, return_when=asyncio.FIRST_COMPLETED)
+            with self._editor.listening(self._on_sigint):
+                await asyncio.wait({self._answering, given_up}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             given_up.cancel()
             self._answering.cancel()

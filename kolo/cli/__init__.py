@@ -21,6 +21,10 @@ class Entry(NamedTuple):
 COMMANDS: dict[str, Entry] = {
     "chat": Entry("kolo.cli.chat", "Ask", "Talk with a model."),
     "complete": Entry("kolo.cli.complete", "Ask", "Ask a model once; the answer is the output."),
+    "serve": Entry("kolo.cli.serve", "Serve", "Serve models over HTTP."),
+    "ps": Entry("kolo.cli.ps", "Serve", "Show the engines of a running server."),
+    "load": Entry("kolo.cli.load", "Serve", "Load a model into a running server."),
+    "unload": Entry("kolo.cli.unload", "Serve", "Unload an engine of a running server."),
     "path": Entry("kolo.cli.path", "Kolo itself", "Show the folders Kolo reads and writes."),
     "help": Entry("kolo.cli.help", "Kolo itself", "Explain a command or a topic."),
 }

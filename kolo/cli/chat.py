@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import click
@@ -19,13 +21,17 @@ from kolo.cli.options import Text, length_option, model_option, sampling, sampli
 from kolo.cli.output import look
 from kolo.cli.partial import exit_code_of
 from kolo.cli.prompt import gather, piped
+from kolo.cli.remote import server_or_local
 from kolo.cli.root import Command
 from kolo.cli.screen import StandardScreen
-from kolo.config import Settings, load_settings
-from kolo.connect import connect
+from kolo.config import load_settings
+from kolo.connect import Connection, connect
 from kolo.errors import UsageError
 from kolo.paths import find_paths
 from kolo.types import Chat, EngineStats, Generate, Inspect, Message
+
+Source = Callable[..., AbstractAsyncContextManager[Connection]]
+"""Makes the connection; takes the watcher."""
 
 
 @click.command(
@@ -43,11 +49,14 @@ from kolo.types import Chat, EngineStats, Generate, Inspect, Message
 @click.option("--system", type=Text(), metavar="S", help="The system message.")
 @length_option
 @sampling_options
+@server_or_local
 def command(
     prompt: str | None,
     model: str | None,
     system: str | None,
     max_tokens: int | None,
+    local: bool,
+    url: str | None,
     **options: Any,
 ) -> int:
     """Talk with a model.
@@ -66,16 +75,17 @@ def command(
         _need_terminal()
     settings = load_settings()
     name = model or settings.chat.model
+    source = partial(connect, settings, local=local, url=url, model=name)
     if once is None:
-        return loop.run(_converse(settings, name, conversation, request))
+        return loop.run(_converse(source, name, conversation, request))
     conversation.ask(once)
-    return loop.run(_answer_once(settings, name, request(conversation.messages)))
+    return loop.run(_answer_once(source, name, request(conversation.messages)))
 
 
-async def _answer_once(settings: Settings, model: str, op: Generate) -> int:
+async def _answer_once(source: Source, model: str, op: Generate) -> int:
     answer = Answer()
     with StandardScreen() as screen:
-        async with connect(settings, local=True, watcher=screen) as connection:
+        async with source(watcher=screen) as connection:
             await ask(connection, model, op, screen, answer)
         if answer.result is not None:
             screen.note(stats_line(answer.result))
@@ -83,13 +93,13 @@ async def _answer_once(settings: Settings, model: str, op: Generate) -> int:
 
 
 async def _converse(
-    settings: Settings,
+    source: Source,
     model: str,
     conversation: Conversation,
     request: Callable[[list[Message]], Generate],
 ) -> int:
     with StandardScreen() as screen:
-        async with connect(settings, local=True, watcher=screen) as connection:
+        async with source(watcher=screen) as connection:
             stats = await connection.call(model, Inspect())
             if isinstance(stats, EngineStats):
                 screen.note(_greeting(model, stats, connection.where))

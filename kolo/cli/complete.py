@@ -21,6 +21,7 @@ from kolo.cli.options import (
 )
 from kolo.cli.partial import exit_code_of, not_whole
 from kolo.cli.prompt import gather, read_grammar, read_schema
+from kolo.cli.remote import server_or_local
 from kolo.cli.root import Command
 from kolo.cli.screen import StandardScreen
 from kolo.config import load_settings
@@ -79,12 +80,15 @@ from kolo.types import Chat, Constraint, Generate, Message, Prompt
     metavar="SECONDS",
     help="Give up after this long, loading included; exit code 7.",
 )
+@server_or_local
 def command(
     prompt: str | None,
     model: str | None,
     as_json: bool,
     schema: Path | None,
     timeout_s: float | None,
+    local: bool,
+    url: str | None,
     **options: Any,
 ) -> int:
     """Ask a model once; the answer is the output.
@@ -100,7 +104,9 @@ def command(
 
     async def complete() -> None:
         with StandardScreen(silent=as_json) as screen:
-            async with connect(settings, local=True, watcher=screen) as connection:
+            async with connect(
+                settings, local=local, url=url, model=name, watcher=screen
+            ) as connection:
                 await ask(connection, name, op, screen, answer)
 
     loop.run(complete(), timeout_s=timeout_s)

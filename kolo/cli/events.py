@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 
 from kolo.chat.stats import short_count
-from kolo.cli.output import Status, dim, look, talk
+from kolo.cli.output import Status, look, talk
 from kolo.errors import Busy, EngineCrashed, EngineStopped, KoloError
 from kolo.manager.sink import Finished, NullSink
 from kolo.types import ModelInfo
@@ -18,16 +19,18 @@ class EventPrinter(NullSink):
     """A sink of the manager. On a terminal a load is one line that is written over."""
 
     def __init__(self) -> None:
+        self.closing = False
+        """All engines are being unloaded, and nobody needs to be told of each."""
         self._status = Status()
-        self._live = look(_stderr()).terminal
+        self._live = look(sys.stderr).terminal
         self._loading: set[str] = set()
+        self._loaded: set[str] = set()
         self._turned_away: dict[str, tuple[int, float]] = {}
 
     def say(self, text: str) -> None:
         """One line with the time, for everything that happens to a server."""
         self._status.clear()
-        first, *more = text.splitlines() or [""]
-        talk("\n".join([f"{dim(time.strftime('%H:%M:%S'), look(_stderr()))} {first}", *more]))
+        talk(f"{time.strftime('%H:%M:%S')} {text}")
 
     def close(self) -> None:
         """Leave no half line."""
@@ -42,20 +45,22 @@ class EventPrinter(NullSink):
 
     def loaded(self, id: str, info: ModelInfo, load_ms: float) -> None:
         self._loading.discard(id)
+        self._loaded.add(id)
         slots = f"{info.parallel} slots of " if info.parallel > 1 else ""
-        self.say(
-            f"{id} loaded in {load_ms / 1000:.1f} s · {slots}{short_count(info.n_ctx)} tokens"
-        )
+        self.say(f"{id} loaded in {load_ms / 1000:.1f} s · {slots}{short_count(info.n_ctx)} tokens")
 
     def unloaded(self, id: str, reason: str) -> None:
         self._loading.discard(id)
-        self.say(f"{id} unloaded ({reason})")
+        self._loaded.discard(id)
+        if not self.closing:
+            self.say(f"{id} unloaded ({reason})")
 
     def crashed(self, id: str, reason: str) -> None:
+        self._loaded.discard(id)
         self.say(f"{id} crashed: {reason}")
 
     def refused(self, id: str, error: KoloError) -> None:
-        if isinstance(error, Busy) and id not in self._loading:
+        if isinstance(error, Busy) and id in self._loaded:
             self._turn_away(id, error)
             return
         self._loading.discard(id)

@@ -107,6 +107,9 @@ class StandardScreen:
             self._settle(wipe=False)
             self._status.show(f"warming up {model}")
 
+    def unloaded(self, model: str) -> None:
+        self._model_is_there = False
+
     def waiting(self) -> None:
         what = "reading the prompt" if self._model_is_there else "waiting for the model"
         self._show_later(what)

@@ -13,24 +13,24 @@ from kolo.errors import InternalError, ServerUnreachable
 from kolo.types import Delta, FinishReason, Generated, Timings, ToolCallDelta, Usage
 
 
-class _Function(Struct):
+class _Function(Struct, frozen=True):
     name: str = ""
     arguments: str = ""
 
 
-class _Call(Struct):
+class _Call(Struct, frozen=True):
     index: int = 0
     id: str = ""
     function: _Function = _Function()
 
 
-class _Delta(Struct):
+class _Delta(Struct, frozen=True):
     content: str | None = None
     reasoning_content: str | None = None
     tool_calls: list[_Call] | None = None
 
 
-class _Choice(Struct):
+class _Choice(Struct, frozen=True):
     index: int = 0
     delta: _Delta = _Delta()
     """Of a chat."""
@@ -39,22 +39,22 @@ class _Choice(Struct):
     finish_reason: FinishReason | None = None
 
 
-class _PromptDetails(Struct):
+class _PromptDetails(Struct, frozen=True):
     cached_tokens: int = 0
 
 
-class _CompletionDetails(Struct):
+class _CompletionDetails(Struct, frozen=True):
     reasoning_tokens: int = 0
 
 
-class _Usage(Struct):
+class _Usage(Struct, frozen=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     prompt_tokens_details: _PromptDetails = _PromptDetails()
     completion_tokens_details: _CompletionDetails = _CompletionDetails()
 
 
-class _Timings(Struct):
+class _Timings(Struct, frozen=True):
     """llama-server's names, and two of ours."""
 
     prompt_ms: float = 0.0
@@ -66,7 +66,7 @@ class _Timings(Struct):
     ttft_ms: float = 0.0
 
 
-class _Chunk(Struct):
+class _Chunk(Struct, frozen=True):
     choices: list[_Choice] = []
     usage: _Usage | None = None
     timings: _Timings | None = None

@@ -27,43 +27,43 @@ from kolo.types import (
 )
 
 
-class _Usage(Struct):
+class _Usage(Struct, frozen=True):
     prompt_tokens: int = 0
 
 
-class _Vector(Struct):
+class _Vector(Struct, frozen=True):
     embedding: list[float]
 
 
-class _Vectors(Struct):
+class _Vectors(Struct, frozen=True):
     data: list[_Vector]
     usage: _Usage
 
 
-class _Score(Struct):
+class _Score(Struct, frozen=True):
     index: int
     relevance_score: float
 
 
-class _Scores(Struct):
+class _Scores(Struct, frozen=True):
     results: list[_Score]
     usage: _Usage
 
 
-class _Piece(Struct):
+class _Piece(Struct, frozen=True):
     id: int
     piece: str | list[int]
 
 
-class _Pieces(Struct):
+class _Pieces(Struct, frozen=True):
     tokens: list[_Piece]
 
 
-class _Content(Struct):
+class _Content(Struct, frozen=True):
     content: str
 
 
-class _Prompt(Struct):
+class _Prompt(Struct, frozen=True):
     prompt: str
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing
 from typing import Protocol
 
@@ -40,17 +40,23 @@ class RemoteStream:
 
 
 class RemoteConnection:
-    """Sends requests to one server, for any model that it has."""
+    """Sends requests to one server, for any model that it has.
 
-    def __init__(self, http: Http, watcher: Watcher | None = None) -> None:
+    ``called`` maps a reference to the name that the server has for it, where they differ.
+    """
+
+    def __init__(
+        self, http: Http, watcher: Watcher | None = None, called: Mapping[str, str] | None = None
+    ) -> None:
         self.where = http.url
         self._http = http
         self._watcher = watcher
+        self._called = called or {}
 
     async def generate(self, model: str, op: Generate) -> RemoteStream:
-        op = with_seed(op)
-        body = body_of(model, op)
-        await self._load(model)
+        op, name = with_seed(op), self._called.get(model, model)
+        body = body_of(name, op)
+        await self._load(name)
         answer = Answer(op.sampling.seed or 0)
         async with AsyncExitStack() as held:
             events = await held.enter_async_context(self._http.events("POST", path_of(op), body))
@@ -58,8 +64,9 @@ class RemoteConnection:
             return RemoteStream(answer, deltas, held.pop_all())
 
     async def call(self, model: str, op: Operation) -> Result:
-        await self._load(model)
-        return await call(self._http, model, op)
+        name = self._called.get(model, model)
+        await self._load(name)
+        return await call(self._http, name, op)
 
     async def _load(self, model: str) -> None:
         """Have the model loaded while somebody watches; else the request itself does it."""

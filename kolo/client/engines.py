@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from kolo.client.http import Http
-from kolo.errors import ServerUnreachable
+from kolo.models.folder import stem
 
 Progress = Callable[[str, float], None]
 """Is told a stage of a load and how far it is, 0 to 1."""
@@ -43,32 +44,37 @@ class EngineView(Struct, kw_only=True):
     aliases: list[str] = []
 
     def is_called(self, name: str) -> bool:
-        return name == self.engine_id or name in self.aliases
+        """By its id, an alias, or the absolute path of its file."""
+        return name in (self.engine_id, *self.aliases, self.model_path)
 
 
-class _Engines(Struct):
+class _Engines(Struct, frozen=True):
     engines: list[EngineView]
 
 
-class _Loaded(Struct):
+class _Loaded(Struct, frozen=True):
     id: str
 
 
-class _Stage(Struct):
+class _Unloaded(Struct, frozen=True):
+    unloaded: list[str]
+
+
+class _Stage(Struct, frozen=True):
     stage: str = ""
     value: float = 0.0
 
 
-class _Status(Struct):
+class _Status(Struct, frozen=True):
     progress: _Stage | None = None
+    """Of a load."""
 
 
-class _Change(Struct):
+class _Change(Struct, frozen=True):
     """A frame of GET /models/sse."""
 
     model: str
-    event: str
-    data: Any = None
+    data: _Status = _Status()
 
 
 async def engines(http: Http) -> list[EngineView]:
@@ -89,7 +95,8 @@ async def load(http: Http, how: dict[str, Any], progress: Progress) -> str:
     """
     waiting = http.post("/models/load", {**how, "wait": True}, _Loaded, timeout_s=None)
     loading = asyncio.ensure_future(waiting)
-    watching = asyncio.ensure_future(_watch(http, how.get("id") or how["model"], progress))
+    names = {how.get("id"), how["model"], stem(Path(how["model"]))}  # a path's engine has either
+    watching = asyncio.ensure_future(_watch(http, names, progress))
     try:
         await asyncio.wait({loading, watching}, return_when=asyncio.FIRST_COMPLETED)
         if not loading.done():
@@ -106,3 +113,29 @@ async def start_load(http: Http, how: dict[str, Any]) -> str:
     """As ``load``, and do not wait."""
     loaded: _Loaded = await http.post("/models/load", {**how, "wait": False}, _Loaded)
     return loaded.id
+
+
+async def unload(http: Http, id: str, *, force: bool = False) -> bool:
+    """Unload an engine; False if it was not loaded. Busy if it is in use, unless ``force``."""
+    path = f"/api/models/unload/{quote(id, safe='')}"
+    done: _Unloaded = await http.post(path, None, _Unloaded, query=_forced(force))
+    return bool(done.unloaded)
+
+
+async def forget(http: Http, id: str, *, force: bool = False) -> None:
+    """Unload an engine that was added at run time, and have the server know it no more."""
+    await http.delete(f"/engines/{quote(id, safe='')}", query=_forced(force))
+
+
+def _forced(force: bool) -> dict[str, str]:
+    return {"force": "true"} if force else {}
+
+
+async def _watch(http: Http, names: Collection[str | None], progress: Progress) -> None:
+    """Tell how a load goes on for as long as the server tells."""
+    async with http.events("GET", "/models/sse") as events:
+        async for event in events:
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):  # a frame of another kind
+                change = msgspec.json.decode(event.data, type=_Change)
+                if change.model in names and change.data.progress is not None:
+                    progress(change.data.progress.stage, change.data.progress.value)

@@ -26,6 +26,7 @@ REPLY_S = 600.0
 """The longest wait for a reply that is computed before it is sent (embeddings)."""
 SILENCE_S = 60.0
 """A stream that sends nothing for so long, no heartbeat either (10 s), comes from nobody."""
+Query = Mapping[str, str] | None
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
@@ -52,20 +53,26 @@ class Http:
     ) -> None:
         await self._client.aclose()
 
-    async def get(self, path: str, type_: Any = Any, query: Mapping[str, str] | None = None) -> Any:
+    async def get(self, path: str, type_: Any = Any, *, query: Query = None) -> Any:
         """The JSON reply of ``path`` as ``type_``. Raises ServerUnreachable, or the server's own
         error as the class it was there."""
-        return await self._ask("GET", path, None, type_, query)
+        return await self._ask("GET", path, None, type_, query, REPLY_S)
 
     async def post(
-        self, path: str, body: Any, type_: Any = Any, *, timeout_s: float | None = REPLY_S
+        self,
+        path: str,
+        body: Any,
+        type_: Any = Any,
+        *,
+        query: Query = None,
+        timeout_s: float | None = REPLY_S,
     ) -> Any:
         """As ``get``, with a JSON body; ``timeout_s`` is the longest wait for the reply."""
-        return await self._ask("POST", path, body, type_, None, timeout_s)
+        return await self._ask("POST", path, body, type_, query, timeout_s)
 
-    async def delete(self, path: str) -> Any:
+    async def delete(self, path: str, *, query: Query = None) -> Any:
         """As ``get``."""
-        return await self._ask("DELETE", path, None, Any, None)
+        return await self._ask("DELETE", path, None, Any, query, REPLY_S)
 
     @asynccontextmanager
     async def events(
@@ -93,8 +100,8 @@ class Http:
         path: str,
         body: Any,
         type_: Any,
-        query: Mapping[str, str] | None,
-        timeout_s: float | None = REPLY_S,
+        query: Query,
+        timeout_s: float | None,
     ) -> Any:
         timeout = _timeout(timeout_s)
         with self._troubles():

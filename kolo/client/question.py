@@ -70,7 +70,8 @@ def _refuse(op: Generate) -> None:
         unsaid["parse_special"] = not op.input.parse_special
     for name in (name for name, given in unsaid.items() if given):
         raise Unsupported(
-            f"{name} is not carried to a server", hint="--local, for an engine of your own",
+            f"{name} is not carried to a server",
+            hint="--local, for an engine of your own",
             param=name,
         )
 

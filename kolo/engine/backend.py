@@ -26,11 +26,36 @@ NO_ROOM = 1
 class Vocab(Protocol):
     """Text to tokens and back. Safe to use from any thread, also during a decode."""
 
-    n_tokens: int
-    eog: frozenset[int]
-    eos_token: int
-    bos: int | None
-    add_bos: bool
+    @property
+    def n_tokens(self) -> int: ...
+
+    @property
+    def eog(self) -> frozenset[int]:
+        """The tokens that end an answer."""
+        ...
+
+    @property
+    def eog_tokens(self) -> Sequence[int]: ...
+
+    @property
+    def eos_token(self) -> int: ...
+
+    @property
+    def bos(self) -> int | None: ...
+
+    @property
+    def add_bos(self) -> bool: ...
+
+    @property
+    def vocab_ptr(self) -> int:
+        """``llama_vocab *``, 0 without llama.cpp; with ``tokenize_fptr`` and ``token_bytes``
+        what the grammar compiler needs."""
+        ...
+
+    @property
+    def tokenize_fptr(self) -> int: ...
+
+    def token_bytes(self) -> list[bytes]: ...
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> array[int]: ...
 
@@ -62,13 +87,23 @@ class Vocab(Protocol):
 class KV(Protocol):
     """The device cache, by sequence. Every call leaves other sequences alone."""
 
-    n_slots: int
-    n_ctx: int
-    """Tokens one sequence may hold."""
-    can_trim: bool
-    """False for recurrent models: a sequence is kept whole or not at all."""
-    unified: bool
-    """One pool of cells for all sequences: copies are free, room is shared."""
+    @property
+    def n_slots(self) -> int: ...
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens one sequence may hold."""
+        ...
+
+    @property
+    def can_trim(self) -> bool:
+        """False for recurrent models: a sequence is kept whole or not at all."""
+        ...
+
+    @property
+    def unified(self) -> bool:
+        """One pool of cells for all sequences: copies are free, room is shared."""
+        ...
 
     def trim(self, slot: int, length: int) -> bool:
         """Keep the first ``length`` tokens; False if the model cannot (nothing changed)."""
@@ -100,20 +135,37 @@ class Chain(Protocol):
 class ChainSpec(Protocol):
     """The part of ``sampling.Plan`` that a backend builds a chain from."""
 
-    steps: tuple[tuple[str, tuple[float, ...]], ...]
-    seed: int
-    breakers: tuple[str, ...]
+    @property
+    def steps(self) -> tuple[tuple[str, tuple[float, ...]], ...]: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def breakers(self) -> tuple[str, ...]: ...
 
 
 class Backend(KV, Protocol):
-    info: ModelInfo
-    vocab: Vocab
-    n_batch: int
-    """Rows one decode takes."""
-    max_outputs: int
-    """Rows of one decode that may ask for logits."""
-    thread_choices: tuple[int, ...]
-    """Thread counts worth trying for decode; one element when the user chose."""
+    @property
+    def info(self) -> ModelInfo: ...
+
+    @property
+    def vocab(self) -> Vocab: ...
+
+    @property
+    def n_batch(self) -> int:
+        """Rows one decode takes."""
+        ...
+
+    @property
+    def max_outputs(self) -> int:
+        """Rows of one decode that may ask for logits."""
+        ...
+
+    @property
+    def thread_choices(self) -> tuple[int, ...]:
+        """Thread counts worth trying for decode; one element when the user chose."""
+        ...
 
     def decode(
         self,

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kolo.engine.backend import Logits, Vocab
+from kolo.engine.candidates import top_logprobs
 from kolo.engine.dialects import Piece, Reader
 from kolo.engine.grammar import Matcher
-from kolo.engine.sampling import Sampler, top_logprobs
+from kolo.engine.sampling import Sampler
 from kolo.engine.scheduler import Sequence
 from kolo.engine.text import Characters, StopFilter
 from kolo.types import Delta, FinishReason, TokenLogprob, ToolCallDelta

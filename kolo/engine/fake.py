@@ -26,9 +26,10 @@ _SPECIALS = ("<|im_start|>", "<|im_end|>", "<|fim_prefix|>", "<|fim_suffix|>", "
 _FIRST_SPECIAL = 256
 _EOG = _FIRST_SPECIAL + 1
 _WORDS = (
-    "kolo runs models from a terminal and keeps every stream alive while slots prefill decode "
-    "copy spill restore batches tokens prompts answers with care for those who wait"
-).split()
+    "kolo", "runs", "models", "from", "a", "terminal", "and", "keeps", "every", "stream",
+    "alive", "while", "slots", "prefill", "decode", "copy", "spill", "restore", "batches",
+    "tokens", "prompts", "answers", "with", "care", "for", "those", "who", "wait",
+)  # fmt: skip
 
 
 class Script(msgspec.Struct, forbid_unknown_fields=True):

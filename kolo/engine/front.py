@@ -221,9 +221,7 @@ class Front:
         sampler.prime(prompt)
         reader: Reader = plain_reader()
         if isinstance(op.input, Chat) and op.input.parse:
-            reader = self.dialect.reader(
-                op.input, opens_reasoning=opens_reasoning, ids=new_call_id
-            )
+            reader = self.dialect.reader(op.input, opens_reasoning=opens_reasoning, ids=new_call_id)
         sequence = Sequence(
             array("i", prompt),
             reuse=op.cache_prompt and not (op.prompt_logprobs and index == 0),

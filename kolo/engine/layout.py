@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-
 _PAYS = 0.95
 """Differences below this are noise of the measurement."""
 
@@ -94,8 +93,6 @@ class Layout:
                 first, last = active[start], active[end - 1]
                 width = last - first + 1
                 wide = self._costs.best_width(width, after - last - 1)
-                options.append(
-                    (cost + self._costs.of(wide), (*cover, *range(first, first + wide)))
-                )
+                options.append((cost + self._costs.of(wide), (*cover, *range(first, first + wide))))
             best.append(min(options))
         return best[-1][1]

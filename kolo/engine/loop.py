@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 import psutil
 
 from kolo import wire
-from kolo.engine.backend import NO_ROOM, Backend
+from kolo.engine.backend import NO_ROOM, Backend, Logits
 from kolo.engine.choice import Choice
 from kolo.engine.job import Job
 from kolo.engine.layout import Costs, Layout
@@ -21,10 +21,11 @@ from kolo.engine.pooling import PooledJob
 from kolo.engine.prefix import PrefixCache
 from kolo.engine.scheduler import Decode, Prefill, PrefillPace, Scheduler, Sequence
 from kolo.errors import DeadlineExceeded, InternalError, KoloError, internal
-from kolo.types import Delta, EngineStats, LoadParams, SlotStats
+from kolo.types import Delta, EngineStats, Generated, LoadParams, SlotStats
 
 Item = Job | PooledJob | wire.Cancel | wire.Submit
 Send = Callable[..., None]
+Rows = list[int] | tuple[int, ...]
 
 
 class Loop:
@@ -191,7 +192,7 @@ class Loop:
                 at += 1
         return deltas
 
-    def _draw(self, sequence: Sequence, row, deltas: list[Delta]) -> None:  # type: ignore[no-untyped-def]
+    def _draw(self, sequence: Sequence, row: Logits, deltas: list[Delta]) -> None:
         job, choice = self._owners[sequence]
         now = time.perf_counter()
         job.first_s = job.first_s or now
@@ -206,11 +207,11 @@ class Loop:
             deltas.append(delta)
 
     def _decode(
-        self, tokens: list[int], positions: list[int], rows: object, wanted: list[int]
+        self, tokens: list[int], positions: list[int], rows: Rows, wanted: list[int]
     ) -> float:
         """One batch through the backend; returns seconds. Raises _NoRoomError."""
         started = time.perf_counter()
-        status = self._backend.decode(tokens, positions, rows, wanted)  # type: ignore[arg-type]
+        status = self._backend.decode(tokens, positions, rows, wanted)
         elapsed = time.perf_counter() - started
         self._counts.backend_s += elapsed
         self._counts.decode_calls += 1
@@ -224,9 +225,7 @@ class Loop:
     def _make_room(self, step: Decode | Prefill) -> None:
         if self._scheduler.make_room():
             return
-        sequences = (
-            step.sequences if isinstance(step, Decode) else [part[0] for part in step.parts]
-        )
+        sequences = step.sequences if isinstance(step, Decode) else [part[0] for part in step.parts]
         for sequence in sequences:
             if sequence in self._owners:
                 self._fail(
@@ -261,7 +260,8 @@ class Loop:
         self._owners.pop(choice.sequence, None)
         choice.close()
 
-    def _close(self, job: Job):  # type: ignore[no-untyped-def]
+    def _close(self, job: Job) -> Generated:
+        """The request is over for whatever reason; what is known of it at this moment."""
         for choice in job.choices:
             if choice.index in job.open:
                 self._end_choice(job, choice)

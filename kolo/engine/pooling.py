@@ -63,9 +63,7 @@ def prepare_pooled(request_id: int, op: Embed | Rerank, backend: Backend) -> Poo
         pairs = [backend.vocab.pair(op.query, document) for document in op.documents]
         return PooledJob(request_id, pairs, rank=True)
     if not backend.info.can_embed:
-        raise Unsupported(
-            "this model cannot embed", hint="load an embedding model", param="model"
-        )
+        raise Unsupported("this model cannot embed", hint="load an embedding model", param="model")
     if not op.inputs:
         raise BadParameter("there is no input", hint="send some text", param="input")
     inputs = [_tokens(at, item, backend) for at, item in enumerate(op.inputs)]

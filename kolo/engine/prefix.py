@@ -134,9 +134,7 @@ class PrefixCache:
         in_slots = max(self._usable(slot, tokens, limit) for slot in self.slots)
         return max(in_slots, self._stored(tokens, limit)[1])
 
-    def place(
-        self, tokens: array[int], *, reuse: bool = True, share: bool = False
-    ) -> Slot | None:
+    def place(self, tokens: array[int], *, reuse: bool = True, share: bool = False) -> Slot | None:
         """Give a slot to a sequence; its ``tokens`` are then the reused prefix.
 
         ``share``: copy even what would be cheaper to compute. None when every slot is busy.

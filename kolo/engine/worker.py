@@ -20,7 +20,7 @@ from queue import SimpleQueue
 import msgspec
 
 from kolo import wire
-from kolo.engine.backend import Backend, Loader
+from kolo.engine.backend import Backend, Loader, OnProgress
 from kolo.engine.calibrate import calibrate
 from kolo.engine.front import Front
 from kolo.engine.layout import flat
@@ -195,7 +195,7 @@ def _loader(name: str) -> Loader:
     raise LoadFailed(f"there is no backend {name!r}", hint="use llama")
 
 
-def _progress(out: Outlet):  # type: ignore[no-untyped-def]
+def _progress(out: Outlet) -> OnProgress:
     last = -1.0
 
     def report(stage: str, fraction: float) -> None:

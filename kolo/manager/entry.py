@@ -207,6 +207,7 @@ class Entry:
         self.stage, self.progress = "memory", 0.0
         self._outcome = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._load(), name=f"load {self.id}")
+        self._task.add_done_callback(self._never_began)
 
     def begin_unload(self, reason: str) -> None:
         """loaded → unloading; loading → told to give up; any other state is left as it is."""
@@ -259,7 +260,7 @@ class Entry:
         try:
             self.engine = await self._start()
         except asyncio.CancelledError:
-            self._lose(EngineStopped(f"the load of {self.id!r} was given up: {self._reason}"))
+            self._give_up()
         except KoloError as error:
             self._lose(error)
         except Exception as error:
@@ -269,6 +270,14 @@ class Entry:
             self.measure()
             self._outcome.set_result(self.engine)
             tell(self.around.sink.loaded, self.id, self.engine.info, self.engine.load_ms)
+
+    def _never_began(self, load: asyncio.Task[None]) -> None:
+        """A task that is cancelled before its first step runs none of its code."""
+        if load.cancelled():
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._lose(EngineStopped(f"the load of {self.id!r} was given up: {self._reason}"))
 
     async def _start(self) -> Engine:
         params = await self.around.make_room(self)

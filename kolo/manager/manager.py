@@ -277,9 +277,10 @@ class Manager:
         if self._idle is not None:
             self._idle.cancel()
             await asyncio.wait({self._idle})
-        for entry in self._entries.values():
+        entries = [*self._entries.values()]
+        for entry in entries:
             entry.begin_unload("the engine manager is closing")
-        for entry in self._entries.values():
+        for entry in entries:
             await entry.settled()
 
 

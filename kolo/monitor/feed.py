@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from kolo.errors import Busy, KoloError
+from kolo.errors import Busy, EngineCrashed, KoloError
 from kolo.manager.sink import NullSink
 from kolo.types import ModelInfo
 
@@ -28,6 +28,8 @@ class Event(Struct, frozen=True, kw_only=True):
     """Of the stage, 0 to 1, while loading."""
     reason: str = ""
     """Why it was unloaded, or failed."""
+    code: str = ""
+    """Of the error that it failed with."""
     load_ms: float = 0.0
     info: ModelInfo | None = None
 
@@ -103,12 +105,12 @@ class Feed(NullSink):
 
     def crashed(self, id: str, reason: str) -> None:
         self._loaded.discard(id)
-        self._tell(Event(engine=id, kind="failed", reason=reason))
+        self._tell(Event(engine=id, kind="failed", reason=reason, code=EngineCrashed.code))
 
     def refused(self, id: str, error: KoloError) -> None:
         if isinstance(error, Busy) and id in self._loaded:
             return  # a request that was turned away says nothing of the engine
-        self._tell(Event(engine=id, kind="failed", reason=error.message))
+        self._tell(Event(engine=id, kind="failed", reason=error.message, code=error.code))
 
     def _tell(self, event: Event) -> None:
         for listener in self._listeners:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
 
-from kolo.errors import BadParameter, UsageError
+from kolo.errors import BadParameter, KoloError, UsageError
 
 T = TypeVar("T")
 
@@ -66,6 +68,17 @@ def check_free_form(value: Any, param: str) -> None:
                 hint="Use a smaller one, or a number with a decimal point.",
                 param=param,
             )
+
+
+@contextmanager
+def renamed(params: Mapping[str, str]) -> Iterator[None]:
+    """Errors of the block name the caller's field where the engine has another word for it."""
+    try:
+        yield
+    except KoloError as error:
+        if error.param is not None:
+            error.param = params.get(error.param, error.param)
+        raise
 
 
 def _wrong_field(message: str, type_: Any) -> BadParameter:

@@ -147,6 +147,23 @@ def test_keys_typed_during_an_answer_do_not_show_in_it(start: Start) -> None:
     assert "zzz" not in terminal.expect("^C stopped (2 tokens)")
 
 
+def test_what_is_typed_during_an_answer_waits_for_the_next_line(start: Start) -> None:
+    terminal = start()
+    terminal.type("one\rtwo")
+    terminal.expect("s:S|u:one")
+    terminal.expect("> two")
+    send(terminal, "!")
+    terminal.expect("|u:two!")
+    leave(terminal)
+
+
+def test_ctrl_c_typed_at_once_after_enter_is_not_lost(start: Start) -> None:
+    terminal = start()
+    terminal.type("stall\r" + CTRL_C)
+    terminal.expect("^C stopped (0 tokens)")
+    leave(terminal)
+
+
 def test_a_crash_is_told_and_the_conversation_goes_on(start: Start) -> None:
     terminal = start()
     send(terminal, "one")

@@ -49,10 +49,7 @@ def wild(seed: int | None) -> Sampling:
 
 def idle(guide: Worker) -> bool:
     stats = guide.stats()
-    return (
-        stats.running == stats.waiting == 0
-        and all(slot.state == "idle" for slot in stats.slots)
-    )
+    return stats.running == stats.waiting == 0 and all(slot.state == "idle" for slot in stats.slots)
 
 
 def test_the_shipped_model_says_what_kolo_is(guide: Worker) -> None:
@@ -123,9 +120,7 @@ def shared_prefix() -> tuple[int, int, list[str], list[str]]:
 
 def test_a_cached_prefix_changes_no_text(guide: Worker) -> None:
     op = chat("What is a KV cache?", sampling=GREEDY)
-    fresh = guide.ask(
-        Generate(input=op.input, sampling=GREEDY, cache_prompt=False)
-    )
+    fresh = guide.ask(Generate(input=op.input, sampling=GREEDY, cache_prompt=False))
     warm = guide.ask(op)
     again = guide.ask(op)
     assert fresh.text() == warm.text() == again.text()

@@ -270,8 +270,9 @@ def test_harmony_cut_in_a_header_shows_none_of_it() -> None:
     assert (outcome.reasoning, outcome.content) == ("a", "")
 
 
-def test_harmony_without_any_header_is_content() -> None:
-    assert both_ways(HARMONY, "Just text, to=you.").content == "Just text, to=you."
+@pytest.mark.parametrize("text", ["Just text, to=you.", "to=you, text", "to=" + "x" * 600])
+def test_harmony_without_any_header_is_content(text: str) -> None:
+    assert both_ways(HARMONY, text).content == text
 
 
 def test_harmony_carries_on_a_thought() -> None:

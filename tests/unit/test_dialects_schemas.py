@@ -64,6 +64,7 @@ def forced(dialect: Dialect, schema: dict[str, Any], **more: Any) -> str:
         (CODER, {"type": "string", "pattern": "^a[0-9]+$"}, ["a12"], ["b1", "a1b"]),
         (CODER, {"type": "string", "pattern": "b/"}, ["abb/c"], ["abc"]),
         (CODER, {"type": "string", "pattern": "^(a|b)c"}, ["ac", "bcd"], ["c"]),
+        (CODER, {"type": "string", "pattern": r"^\^[$^|]\$$"}, ["^|$"], ["|", "^a$"]),
         (CODER, {"enum": ["x", "xy"]}, ["x", "xy"], ["y", "xyz"]),
         (CODER, {"const": "x"}, ["x"], ["y"]),
         (CODER, {"type": "object"}, ['{"a": 1}', "{}"], ["{", "a"]),
@@ -126,6 +127,7 @@ def test_a_value_is_bound_to_its_schema(
         (GEMMA4, {"type": "string", "pattern": "(?=a)b"}),
         (CODER, {"type": "string", "pattern": "^a|b$"}),
         (CODER, {"type": "string", "pattern": r"\bword"}),
+        (CODER, {"type": "string", "pattern": "a^b"}),
     ],
 )
 def test_a_schema_that_cannot_be_enforced_is_refused(
@@ -134,6 +136,27 @@ def test_a_schema_that_cannot_be_enforced_is_refused(
     with pytest.raises(BadGrammar) as caught:
         forced(dialect, schema)
     assert caught.value.param == "tools"
+
+
+@pytest.mark.parametrize("dialect", [CODER, GEMMA4, LFM2], ids=["coder", "gemma4", "lfm2"])
+@pytest.mark.parametrize(
+    "more",
+    [{"minProperties": 2}, {"anyOf": [{"required": ["v"]}]}, {"patternProperties": {"a": {}}}],
+)
+def test_parameters_that_are_more_than_a_list_are_refused(
+    dialect: Dialect, more: dict[str, Any]
+) -> None:
+    with pytest.raises(BadGrammar):
+        forced(dialect, {"type": "string"}, **more)
+
+
+def test_a_required_parameter_that_is_not_described_is_asked_for() -> None:
+    parameters = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["v"]}
+    tool = Tool(function=Function(name="f", parameters=parameters))
+    for dialect, value in ((HERMES, "1"), (CODER, "1"), (GEMMA4, "1"), (LFM2, "1")):
+        grammar = grammar_of(dialect, chat([tool], tool_choice="required"))
+        assert accepts(grammar, CALLS[dialect](ARGUMENTS[dialect](value)))
+        assert not accepts(grammar, CALLS[dialect](ARGUMENTS[dialect](value).replace("v", "a")))
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,9 @@ from array import array
 import numpy as np
 import pytest
 
+from kolo.engine.candidates import Bound, bounded, draw, top_logprobs
 from kolo.engine.fake import FakeChain
-from kolo.engine.sampling import (
-    Bound,
-    Penalties,
-    Sampler,
-    bounded,
-    draw,
-    make_plan,
-    needs_chain,
-    top_logprobs,
-)
+from kolo.engine.sampling import Penalties, Sampler, make_plan, needs_chain
 from kolo.errors import BadParameter
 from kolo.types import Sampling
 
@@ -178,9 +170,7 @@ def test_mirostat_keeps_temperature_and_replaces_the_rest() -> None:
 def test_penalties_come_first_only_where_the_order_says_so() -> None:
     first = make_plan(Sampling(repeat_penalty=1.1), NOTHING, 1)
     assert first.penalties == (64, 1.1, 0.0, 0.0)
-    later = make_plan(
-        Sampling(repeat_penalty=1.1, samplers=["top_k", "penalties"]), NOTHING, 1
-    )
+    later = make_plan(Sampling(repeat_penalty=1.1, samplers=["top_k", "penalties"]), NOTHING, 1)
     assert later.penalties is None
     assert [name for name, _ in later.steps] == ["top_k", "penalties", "dist"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from array import array
+from itertools import pairwise
 
 import pytest
 
@@ -155,7 +156,7 @@ def test_a_long_prompt_and_decoding_take_turns() -> None:
     for _ in range(20):
         driver.step()
     kinds = [isinstance(step, Decode) for step in driver.steps]
-    assert all(a != b for a, b in zip(kinds, kinds[1:], strict=False))
+    assert all(a != b for a, b in pairwise(kinds))
     chunks = [step.n_tokens for step in driver.steps if isinstance(step, Prefill)]
     assert max(chunks) <= 64
 

@@ -27,7 +27,8 @@ END, CALL, RETURN, CONSTRAIN = "<|end|>", "<|call|>", "<|return|>", "<|constrain
 LONGEST_HEADER = 512
 
 _BODY_ENDS = (END, CALL, RETURN, START, CHANNEL)
-_HEADER_STARTS = (CHANNEL, START, "to=")
+_RECIPIENT = "to="
+_HEADER_STARTS = (CHANNEL, START, _RECIPIENT)
 _CHANNELS = re.compile(r"<\|channel\|>\s*(\w+)")
 _RECIPIENTS = re.compile(r"to=([^\s<]+)")
 
@@ -96,17 +97,18 @@ class HarmonyReader(StepwiseReader):
         begun = before if before in (START, CHANNEL) else ""
         if not begun:
             yield from cursor.space()
+            cursor.mark()
             begun = yield from cursor.accept(*_HEADER_STARTS)
-        if not begun:
-            return ""
         try:
-            return begun + (yield from cursor.through(MESSAGE, LONGEST_HEADER))
+            header = begun and begun + (yield from cursor.through(MESSAGE, LONGEST_HEADER))
         except Mismatch:
-            if not begun.startswith("<|"):
-                cursor.pos -= len(begun)
+            header = ""
+            if begun == _RECIPIENT:
+                cursor.rewind()
             elif cursor.ended:
                 cursor.pos = len(cursor.text)
-            return ""
+        cursor.release()
+        return header
 
     def _body(self, header: str) -> Wait[str]:
         """One message, as far as the marker that ends it; empty at the end of the text."""

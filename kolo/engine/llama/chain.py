@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 import llama_cpp
 import numpy as np
@@ -56,9 +57,8 @@ class LlamaChain:
             self._handle = None
 
 
-def _make(
-    name: str, args: tuple[float, ...], spec: ChainSpec, vocab: int, n_vocab: int
-) -> object | None:
+def _make(name: str, args: tuple[float, ...], spec: ChainSpec, vocab: int, n_vocab: int) -> Any:
+    """A ``llama_sampler *``, false when llama.cpp made none."""
     seed = spec.seed & 0xFFFFFFFF
     match name:
         case "top_k":

@@ -102,9 +102,7 @@ class LlamaContext:
         log.forget()
         context = llama_cpp.llama_init_from_model(self.model.handle, wanted)
         if context is None:
-            raise load_error(
-                f"llama.cpp could not make a context of {n_slots} x {per_slot} tokens"
-            )
+            raise load_error(f"llama.cpp could not make a context of {n_slots} x {per_slot} tokens")
         self.n_slots = n_slots
         self.n_ctx = min(int(llama_cpp.llama_n_ctx_seq(context)), per_slot)
         self.n_batch = int(llama_cpp.llama_n_batch(context))
@@ -195,7 +193,7 @@ class LlamaContext:
         if not address:
             raise InternalError("llama.cpp has no logits for the last batch")
         raw = (ctypes.c_float * (n_rows * self.vocab.n_tokens)).from_address(address)
-        return np.frombuffer(raw, dtype=np.float32).reshape(n_rows, self.vocab.n_tokens)
+        return np.ctypeslib.as_array(raw).reshape(n_rows, self.vocab.n_tokens)
 
     def set_threads(self, n_threads: int) -> None:
         if self._threads_now != (n_threads, n_threads):
@@ -281,5 +279,3 @@ class _Rows:
         self._wanted[:count] = wanted
         self._batch.n_tokens = count
         return self._batch
-
-

@@ -123,7 +123,7 @@ class Pooled:
             raise InternalError("llama.cpp gave no embedding for a sequence")
         address = ctypes.cast(pointer, ctypes.c_void_p).value or 0
         raw = (ctypes.c_float * self.width).from_address(address)
-        vector = np.frombuffer(raw, dtype=np.float32).astype(np.float64)
+        vector = np.ctypeslib.as_array(raw).astype(np.float64)
         length = float(np.linalg.norm(vector))
         if normalize and length > 0:
             vector /= length

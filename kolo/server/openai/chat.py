@@ -7,6 +7,7 @@ from quart import Response
 
 from kolo.manager.engine import Engine
 from kolo.server.answer import Answer, Choice, collect
+from kolo.server.body import renamed
 from kolo.server.openai.common import (
     Identity,
     chat_logprobs,
@@ -15,7 +16,7 @@ from kolo.server.openai.common import (
     timings_reply,
     usage_reply,
 )
-from kolo.server.openai.convert import chat_request
+from kolo.server.openai.convert import chat_request, param_names
 from kolo.server.openai.replies import (
     CallReply,
     ChatChoice,
@@ -34,11 +35,12 @@ async def chat_completions(service: Service, body: ChatBody) -> Response:
     reference = service.reference(body.model)
     op = chat_request(body, deadline_ms=service.options.request_timeout_ms)
     identity = Identity.new("chatcmpl", body.service_tier)
-    if body.stream:
-        renderer = ChatRenderer(identity, body)
-        return await stream_reply(service, reference, [op], renderer)
-    async with service.lease(reference) as engine:
-        answer = await collect(engine, [op])
+    with renamed(param_names(body)):
+        if body.stream:
+            renderer = ChatRenderer(identity, body)
+            return await stream_reply(service, reference, [op], renderer)
+        async with service.lease(reference) as engine:
+            answer = await collect(engine, [op])
     return json_reply(chat_reply(identity, engine, answer))
 
 

@@ -12,6 +12,7 @@ from kolo.server.openai.schemas import (
     ChatMessage,
     JsonObjectFormat,
     JsonSchemaFormat,
+    NamedSchema,
     NamedTool,
     Part,
     RefusalPart,
@@ -200,23 +201,45 @@ def _known(tools: dict[str, Tool], named: NamedTool) -> Tool:
 # The answer's form, and thinking ---------------------------------------------------------
 
 
+def param_names(body: ChatBody) -> dict[str, str]:
+    """What the engine calls a field, where this body has another name for it."""
+    where = _schema_place(body)
+    return {} if where is None else {"json_schema": where}
+
+
 def _format(body: ChatBody) -> Constraint | None:
+    where = _schema_place(body)
     match body.response_format:
         case JsonObjectFormat(schema=None):
             return Constraint(json_object=True)
-        case JsonObjectFormat(schema=schema):
-            where = "response_format.schema"
-        case JsonSchemaFormat(json_schema=None, schema=schema):
-            where = "response_format.schema"
-        case JsonSchemaFormat(json_schema=named):
-            assert named is not None
-            schema, where = named.schema, "response_format.json_schema.schema"
+        case JsonSchemaFormat(json_schema=NamedSchema(), schema=other) if other is not None:
+            raise BadParameter(
+                "response_format has two places for a schema, and both are used",
+                hint="Send json_schema alone.",
+                param=where,
+            )
+        case JsonSchemaFormat(json_schema=NamedSchema(schema=schema)):
+            pass
+        case JsonObjectFormat(schema=schema) | JsonSchemaFormat(schema=schema):
+            pass
         case _:
             return None
+    assert where is not None
     if schema is None:
         raise BadParameter(f"{where} is missing", hint="Send a JSON Schema.", param=where)
     check_free_form(schema, where)
     return Constraint(json_schema=schema)
+
+
+def _schema_place(body: ChatBody) -> str | None:
+    """Where in ``response_format`` a schema is, or should be."""
+    match body.response_format:
+        case JsonSchemaFormat(schema=None):
+            return "response_format.json_schema.schema"
+        case JsonObjectFormat() | JsonSchemaFormat():
+            return "response_format.schema"
+        case _:
+            return None
 
 
 def _reasoning(body: ChatBody) -> Reasoning | None:

@@ -1,0 +1,99 @@
+"""``kolo load``: have a running server load a model."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from kolo.cli import loop
+from kolo.cli.options import Text
+from kolo.cli.output import talk
+from kolo.cli.remote import json_option, server_address, url_option
+from kolo.cli.root import Command
+from kolo.cli.table import LoadBar, engine_line, print_json
+from kolo.client.names import file_of
+from kolo.config import load_settings
+from kolo.units import parse_duration
+
+
+class Duration(click.ParamType):
+    """Seconds of ``10m``, ``1h30m`` or ``90``."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            return float(parse_duration(value))
+        except ValueError as error:
+            self.fail(f"{value!r}: {str(error)[:1].lower()}{str(error)[1:]}.", param, ctx)
+
+
+@click.command(
+    "load",
+    cls=Command,
+    short_help="Load a model into a running server.",
+    examples=[
+        ("kolo load qwen", "a model that the server has, so that the first request is quick"),
+        ("kolo load ./qwen.gguf --id fast --ctx 4096", "a file, as an engine of its own name"),
+        ("kolo load qwen --pin", "one that is never unloaded to make room, nor when idle"),
+    ],
+)
+@click.argument("model", type=Text())
+@click.option(
+    "--id", type=Text(), metavar="ID", help="Load it as another engine, known by this name."
+)
+@click.option("--ctx", type=int, metavar="N", help="Tokens of context for each request.")
+@click.option("--parallel", type=int, metavar="N", help="Requests answered at the same time.")
+@click.option("--gpu-layers", type=int, metavar="N", help="Layers on GPUs; -1 is all.")
+@click.option("--pin", is_flag=True, help="Never unload it to make room, nor when idle.")
+@click.option(
+    "--ttl",
+    "ttl_s",
+    type=Duration(),
+    metavar="TIME",
+    help="Unload it when unused for so long, such as 10m; 0 is never.",
+)
+@click.option(
+    "--wait/--no-wait", default=True, help="Wait until it is loaded, which is the default."
+)
+@url_option
+@json_option("The engine as one JSON object, as kolo ps --json shows it.")
+def command(
+    model: str, wait: bool, url: str | None, pin: bool, as_json: bool, **options: Any
+) -> None:
+    """Have a running server load MODEL: a name it knows, or a path to a .gguf file.
+
+    A file is known by --id, else by its name without .gguf. An engine that is added this way is
+    there again when the server is started anew; kolo unload --forget removes it.
+    """
+    settings = load_settings()
+    how = {
+        "model": str(file_of(model, settings) or model),
+        **({"pin": True} if pin else {}),
+        **{name: value for name, value in options.items() if value is not None},
+    }
+    loop.run(_load(server_address(settings, url), how, wait, as_json))
+
+
+async def _load(address: str, how: dict[str, Any], wait: bool, as_json: bool) -> None:
+    from kolo.client.engines import find_engine, load, start_load
+    from kolo.client.http import Http
+
+    async with Http(address) as http:
+        began_s = time.monotonic()
+        if wait:
+            with LoadBar(how.get("id") or how["model"]) as bar:
+                id = await load(http, how, bar.show)
+        else:
+            id = await start_load(http, how)
+        took_s = time.monotonic() - began_s
+        engine = await find_engine(http, id)
+    if as_json:
+        print_json(engine)
+    elif engine is not None:
+        took = f" · took {took_s:.1f} s" if wait and took_s >= 0.1 else ""
+        talk(f"{engine_line(engine)}{took}")

@@ -1,0 +1,48 @@
+"""``kolo ps``: the engines of a running server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from kolo.cli import loop
+from kolo.cli.remote import json_option, server_address, url_option
+from kolo.cli.root import Command
+from kolo.cli.table import print_engines, print_json
+from kolo.config import load_settings
+
+if TYPE_CHECKING:
+    from kolo.client.engines import EngineView
+
+
+@click.command(
+    "ps",
+    cls=Command,
+    short_help="Show the engines of a running server.",
+    examples=[
+        ("kolo ps", "what is loaded, how busy it is, and what else there is"),
+        ("kolo ps --json | jq -r '.[].engine_id'", "the names, for a script"),
+    ],
+)
+@url_option
+@json_option("An array of objects, with times in seconds and sizes in bytes.")
+def command(url: str | None, as_json: bool) -> None:
+    """Show the engines of a running server: all that can be asked for, the loaded ones first.
+
+    SLOTS: requests under way of those that fit, and how many wait. CTX: tokens for each
+    request. IDLE: how long it was not used, of the time after which it is unloaded.
+    """
+    engines = loop.run(_engines(server_address(load_settings(), url)))
+    if as_json:
+        print_json(engines)
+    else:
+        print_engines(engines)
+
+
+async def _engines(address: str) -> list[EngineView]:
+    from kolo.client.engines import engines
+    from kolo.client.http import Http
+
+    async with Http(address) as http:
+        return await engines(http)

@@ -1,0 +1,156 @@
+"""Engines as a person or a program reads them, and the bar of a load."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from kolo.chat.stats import short_count
+from kolo.cli.output import fitting, look, printable
+
+if TYPE_CHECKING:
+    from kolo.client.engines import EngineView
+
+_WIDE = 10_000
+_UNITS_S = ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
+_STATES = ("loaded", "loading", "unloading", "failed", "unloaded")
+
+
+def print_json(value: Any) -> None:
+    """One JSON document to stdout, indented."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def print_engines(engines: list[EngineView]) -> None:
+    """A table to stdout; why an engine failed, below it."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    how = look(sys.stdout)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("ID", "STATE", "SLOTS", "CTX", "MEMORY", "PID", "IDLE"):
+        numbers = name in ("SLOTS", "CTX", "MEMORY", "PID")
+        table.add_column(
+            name, justify="right" if numbers else "left", no_wrap=True, overflow="ellipsis"
+        )
+    for engine in sorted(engines, key=lambda one: (_STATES.index(one.state), one.engine_id)):
+        style = "dim" if engine.state == "unloaded" else ""
+        table.add_row(*(Text(fitting(cell, how)) for cell in _cells(engine)), style=style)
+    console = Console(
+        no_color=not how.colour, highlight=False, width=None if how.terminal else _WIDE
+    )
+    console.print(table)
+    for engine in engines:
+        if engine.error:
+            console.print(Text(printable(f"{engine.engine_id}: {engine.error}")), soft_wrap=True)
+
+
+def engine_line(engine: EngineView) -> str:
+    """``qwen is loaded · 4 slots of 8.2k tokens · 4.1 GB``."""
+    parts = [f"{engine.engine_id} is {engine.state}"]
+    if engine.ctx is not None:
+        parts.append(f"{engine.parallel} slots of {short_count(engine.ctx)} tokens")
+    if memory := _memory(engine):
+        parts.append(memory)
+    return " · ".join(parts)
+
+
+class LoadBar:
+    """The bar of a load on stderr; nothing where that is no terminal. A context manager."""
+
+    def __init__(self, name: str) -> None:
+        self._progress: Any = None
+        self._task: Any = None
+        if look(sys.stderr).terminal:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TaskProgressColumn(),
+                console=Console(stderr=True, no_color=not look(sys.stderr).colour),
+                transient=True,
+            )
+            self._name = printable(name)
+            self._task = self._progress.add_task(f"loading {self._name}", total=None)
+
+    def show(self, stage: str, fraction: float) -> None:
+        """How far the stage of the load is, 0 to 1."""
+        if self._progress is not None:
+            text = f"loading {self._name}: {stage}" if stage else f"loading {self._name}"
+            self._progress.update(self._task, description=text, completed=fraction, total=1.0)
+
+    def __enter__(self) -> LoadBar:
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+
+def _cells(engine: EngineView) -> list[str]:
+    return [
+        printable(engine.engine_id),
+        f"loading {engine.progress:.0%}" if engine.state == "loading" else engine.state,
+        _slots(engine),
+        "" if engine.ctx is None else str(engine.ctx),
+        _memory(engine),
+        "" if engine.pid is None else str(engine.pid),
+        _idle(engine),
+    ]
+
+
+def _slots(engine: EngineView) -> str:
+    """Requests in slots of slots, and those that wait for one."""
+    if engine.parallel is None:
+        return ""
+    used = min(engine.in_flight, engine.parallel)
+    waiting = engine.in_flight - used
+    return f"{used}/{engine.parallel}" + (f" +{waiting}" if waiting else "")
+
+
+def _memory(engine: EngineView) -> str:
+    parts = [_size(engine.memory_bytes)] if engine.memory_bytes else []
+    if engine.device_bytes:
+        parts.append(f"{_size(engine.device_bytes)} GPU")
+    return " + ".join(parts)
+
+
+def _idle(engine: EngineView) -> str:
+    if engine.state != "loaded":
+        return ""
+    idle = "" if engine.idle_s is None else _time(engine.idle_s)
+    limit = "pinned" if engine.pinned else _time(engine.ttl_s) if engine.ttl_s else "never"
+    return f"{idle} / {limit}" if idle else limit
+
+
+def _size(n_bytes: int) -> str:
+    """``812 kB``, ``41 MB``, ``4.1 GB``."""
+    for limit, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if n_bytes >= limit:
+            amount = n_bytes / limit
+            return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:.0f} {unit}"
+    return f"{n_bytes} B"
+
+
+def _time(seconds: float) -> str:
+    """``12s``, ``10m``, ``1h30m``, ``2d``."""
+    whole = round(seconds)
+    for size, unit, part, smaller in _UNITS_S:
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size}{unit}" + (f"{rest}{smaller}" if rest else "")
+    return f"{whole}s"

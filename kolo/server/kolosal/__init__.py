@@ -1,0 +1,155 @@
+"""Kolosal's API: engines and models, metrics, health, its own inference routes."""
+
+from __future__ import annotations
+
+from kolo.errors import BadParameter, Busy, ConfigError, EngineStopped, ModelNotFound
+from kolo.server.kolosal import health, metrics
+from kolo.server.kolosal.engines import add_engine, engine_status, list_engines, remove_engine
+from kolo.server.kolosal.models import add_model, list_models, model_status, remove_model
+from kolo.server.kolosal.native import (
+    NativeChatBody,
+    NativeCompletionBody,
+    NativeReply,
+    complete,
+    complete_chat,
+)
+from kolo.server.kolosal.problems import (
+    PATH_ERRORS,
+    DownloadFailed,
+    EngineConfigured,
+    EngineExists,
+    LoadingFailed,
+    ModelExists,
+    NotImplementedYet,
+)
+from kolo.server.kolosal.schemas import (
+    EngineAdded,
+    EngineBody,
+    EngineList,
+    EngineRemoved,
+    EngineReport,
+    ModelAdded,
+    ModelBody,
+    ModelRemoved,
+    ModelsReply,
+    RemoveQuery,
+)
+from kolo.server.openai import GENERATE_ERRORS
+from kolo.server.route import Route
+
+TAG = "Kolosal"
+
+_ADD_ERRORS = (*PATH_ERRORS, DownloadFailed, LoadingFailed, Busy, EngineStopped, ConfigError)
+_REMOVE_ERRORS = (ModelNotFound, BadParameter, EngineConfigured, Busy, ConfigError)
+
+ROUTES = [
+    Route(
+        method="POST",
+        paths=("/engines", "/v1/engines"),
+        handler=add_engine,
+        tag=TAG,
+        summary="Add an engine: a model under a name, with loading parameters of its own",
+        body=EngineBody,
+        reply=EngineAdded,
+        status=201,
+        errors=(*_ADD_ERRORS, EngineExists),
+    ),
+    Route(
+        method="GET",
+        paths=("/engines", "/v1/engines"),
+        handler=list_engines,
+        tag=TAG,
+        summary="List the engines, loaded or not",
+        reply=EngineList,
+    ),
+    Route(
+        method="GET",
+        paths=(
+            "/engines/<path:id>/status",
+            "/v1/engines/<path:id>/status",
+            "/engines/<path:id>",
+            "/v1/engines/<path:id>",
+        ),
+        handler=engine_status,
+        tag=TAG,
+        summary="Show one engine. A body may repeat the id as engine_id",
+        reply=EngineReport,
+        errors=(ModelNotFound, BadParameter),
+    ),
+    Route(
+        method="DELETE",
+        paths=("/engines/<path:id>", "/v1/engines/<path:id>"),
+        handler=remove_engine,
+        tag=TAG,
+        summary="Unload an engine and forget it; its file stays. A body may repeat the id",
+        query=RemoveQuery,
+        reply=EngineRemoved,
+        errors=_REMOVE_ERRORS,
+    ),
+    Route(
+        method="POST",
+        paths=("/models", "/v1/models"),
+        handler=add_model,
+        tag=TAG,
+        summary="Add an engine, in the later form of Kolosal's API",
+        body=ModelBody,
+        reply=ModelAdded,
+        status=201,
+        errors=(*_ADD_ERRORS, ModelExists, NotImplementedYet),
+    ),
+    Route(
+        method="GET",
+        paths=("/models",),
+        handler=list_models,
+        tag=TAG,
+        summary="List the models for readers of OpenAI's, the router's and Kolosal's form at once",
+        reply=ModelsReply,
+    ),
+    Route(
+        method="GET",
+        paths=(
+            "/models/<path:id>",
+            "/models/<path:id>/status",
+            "/v1/models/<path:id>/status",
+        ),
+        handler=model_status,
+        tag=TAG,
+        summary="Show one model. A body may repeat the id as model_id",
+        reply=EngineReport,
+        errors=(ModelNotFound, BadParameter),
+    ),
+    Route(
+        method="DELETE",
+        paths=("/models/<path:id>", "/v1/models/<path:id>"),
+        handler=remove_model,
+        tag=TAG,
+        summary="Unload a model and forget it; its file stays. A body may repeat the id",
+        query=RemoveQuery,
+        reply=ModelRemoved,
+        errors=_REMOVE_ERRORS,
+    ),
+    Route(
+        method="POST",
+        paths=("/inference/completions", "/v1/inference/completions"),
+        handler=complete,
+        tag=TAG,
+        summary="Continue a text, with Kolosal's own names",
+        body=NativeCompletionBody,
+        reply=NativeReply,
+        chunk=NativeReply,
+        errors=GENERATE_ERRORS,
+    ),
+    Route(
+        method="POST",
+        paths=("/inference/chat/completions", "/v1/inference/chat/completions"),
+        handler=complete_chat,
+        tag=TAG,
+        summary="Answer a conversation, with Kolosal's own names",
+        body=NativeChatBody,
+        reply=NativeReply,
+        chunk=NativeReply,
+        errors=GENERATE_ERRORS,
+    ),
+    *health.ROUTES,
+    *metrics.ROUTES,
+]

@@ -1,0 +1,133 @@
+"""Loads that a request begins and that go on without it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from kolo.errors import BadParameter, KoloError, ModelNotFound
+from kolo.manager.engine import Engine
+from kolo.models.folder import stem
+from kolo.models.resolve import ModelSpec, resolve
+from kolo.server.kolosal.adding import check_id, params_of
+from kolo.server.kolosal.problems import EngineExists
+from kolo.server.llama.verbs import AlreadyRunning, LoadVerb
+from kolo.server.served import Served, find_served, served
+from kolo.server.service import Service
+from kolo.types import LoadParams
+
+log = logging.getLogger(__name__)
+
+_running: set[asyncio.Task[Engine]] = set()
+"""Keeps loads alive that nobody waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    id: str
+    task: asyncio.Task[Engine]
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What is to be loaded: ``reference`` as engine ``id``, which may be there already."""
+
+    reference: str
+    id: str
+    engine: Served | None
+    base: LoadParams
+
+
+def begin_load(service: Service, body: LoadVerb) -> Loading:
+    """Start what ``body`` asks for. Raises what is wrong with the request itself."""
+    target = _target(service, body)
+    state = target.engine.engine.state if target.engine and target.engine.engine else "unloaded"
+    if state in ("loaded", "loading") and not body.says_how():
+        raise AlreadyRunning(f"model {target.id!r} is already running", param="model")
+    overrides = _overrides(body, target.base)
+    task = asyncio.create_task(_load(service, body, target, overrides), name=f"load {target.id}")
+    _running.add(task)
+    task.add_done_callback(_ended)
+    return Loading(target.id, task)
+
+
+async def _load(service: Service, body: LoadVerb, target: _Target, overrides: LoadParams) -> Engine:
+    engine = await service.manager.load(
+        target.reference,
+        overrides=overrides,
+        pin=None if body.pin is UNSET else body.pin,
+        ttl_s=None if body.ttl_s is UNSET else body.ttl_s,
+        id=None if target.engine is not None else target.id,
+    )
+    service.registry.remember(_kept(service, body, engine.spec))
+    return engine
+
+
+def _ended(task: asyncio.Task[Engine]) -> None:
+    """The engine's status and the feed tell how a load failed; a defect of ours they do not."""
+    _running.discard(task)
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, KoloError):
+        log.error("an unforeseen error in a load", exc_info=error)
+
+
+# What is meant ---------------------------------------------------------------------------
+
+
+def _target(service: Service, body: LoadVerb) -> _Target:
+    try:
+        named = find_served(service, body.model)
+    except ModelNotFound:
+        spec = resolve(body.model, service.settings)
+        reference, path, base = str(spec.path), str(spec.path), service.settings.engine
+        own = _called(service, stem(spec.path))
+        id = stem(spec.path) if own is None or own.path == path else path
+    else:
+        reference, path, base = named.id, named.path, params_of(service, named)
+        id = named.id
+    if body.id is not UNSET:
+        check_id(body.id, "id")
+        id = body.id
+    engine = _called(service, id)
+    if engine is None:
+        return _Target(reference, id, None, base)
+    if engine.path != path:
+        raise EngineExists(
+            f"the id {id!r} is that of another model, {engine.path}",
+            hint="Choose another id.",
+            param="id",
+        )
+    return _Target(engine.id, engine.id, engine, params_of(service, engine))
+
+
+def _called(service: Service, name: str) -> Served | None:
+    return next((one for one in served(service) if one.is_called(name)), None)
+
+
+def _overrides(body: LoadVerb, base: LoadParams) -> LoadParams:
+    """BadParameter for what the manager's load could not tell from what was left out."""
+    given = body.params()
+    default = LoadParams()
+    for name, value in given.items():
+        if value == getattr(default, name) != getattr(base, name):
+            raise BadParameter(
+                f"{name} is set in the model's settings and cannot be set back to its default "
+                f"({value!r}) for one load",
+                hint="Change it there, or add the model under another id (POST /engines).",
+                param=name,
+            )
+    return LoadParams(**given)
+
+
+def _kept(service: Service, body: LoadVerb, spec: ModelSpec) -> ModelSpec:
+    """``spec`` as the next start must know it, with how it is to be kept."""
+    before = next((kept for kept in service.registry.specs() if kept.id == spec.id), spec)
+    return replace(
+        spec,
+        pin=before.pin if body.pin is UNSET else body.pin,
+        ttl_s=before.ttl_s if body.ttl_s is UNSET else body.ttl_s,
+    )
