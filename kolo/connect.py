@@ -124,7 +124,9 @@ async def _remote(
     if path is None:
         return RemoteConnection(http, watcher)
     engine = await find_engine(http, str(path))
-    return engine and RemoteConnection(http, watcher, {model: engine.engine_id})
+    if engine is None:
+        return None
+    return RemoteConnection(http, watcher, {model: engine.engine_id})
 
 
 def _check_may_be_local(address: str, model: str, *, given: bool) -> None:

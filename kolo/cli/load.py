@@ -18,18 +18,11 @@ from kolo.config import load_settings
 from kolo.units import parse_duration
 
 
-class Duration(click.ParamType):
-    """Seconds of ``10m``, ``1h30m`` or ``90``."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            return float(parse_duration(value))
-        except ValueError as error:
-            self.fail(f"{value!r}: {str(error)[:1].lower()}{str(error)[1:]}.", param, ctx)
+def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    try:
+        return None if value is None else float(parse_duration(value))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r}: {error}", ctx, param) from None
 
 
 @click.command(
@@ -53,7 +46,7 @@ class Duration(click.ParamType):
 @click.option(
     "--ttl",
     "ttl_s",
-    type=Duration(),
+    callback=_seconds,
     metavar="TIME",
     help="Unload it when unused for so long, such as 10m; 0 is never.",
 )

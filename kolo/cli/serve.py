@@ -287,8 +287,9 @@ def _holder(port: int) -> str:
 
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and bool(connection.laddr)
-            if listens and connection.laddr[1] == port and connection.pid is not None:
+            listens = connection.status == psutil.CONN_LISTEN
+            here = getattr(connection.laddr, "port", None) == port  # an empty tuple has none
+            if listens and here and connection.pid is not None:
                 process = psutil.Process(connection.pid)
                 line = shlex.join(process.cmdline()) or process.name()
                 shown = line if len(line) <= 80 else f"{line[:80]}…"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import msgspec
 from msgspec import Struct
@@ -84,7 +84,7 @@ class Answer:
         self._usage = _Usage()
         self._timings = _Timings()
 
-    async def read(self, events: AsyncIterator[Event]) -> AsyncIterator[Delta]:
+    async def read(self, events: AsyncIterator[Event]) -> AsyncGenerator[Delta, None]:
         """The deltas of ``events``. Raises the error that the server sends instead of the rest,
         and ServerUnreachable if the stream ends before its end."""
         async for event in events:

@@ -31,6 +31,8 @@ class Rules:
     """Already cut to what the context has room for."""
     min_tokens: int = 0
     stops: tuple[str, ...] = ()
+    turn_ends: tuple[str, ...] = ()
+    """Text by which the model's family ends a turn; it stops like ``stops``, unreported."""
     logprobs: bool = False
     top_logprobs: int = 0
     reasoning_budget: int | None = None
@@ -65,7 +67,7 @@ class Choice:
         self._matcher = matcher
         self._reader = reader
         self._characters = Characters()
-        self._stop = StopFilter(rules.stops)
+        self._stop = StopFilter((*rules.stops, *rules.turn_ends))
         self._content = self._reasoning = ""
         self._tool_calls: list[ToolCallDelta] = []
         self._logprobs: list[TokenLogprob] = []
@@ -195,7 +197,7 @@ class Choice:
             self._tool_calls,
             self._logprobs,
             self.finish,
-            self._stop.stopped,
+            self._stop.stopped if self._stop.stopped in self._rules.stops else None,
         )
 
     def _logprob(self, row: Logits, token: int) -> TokenLogprob:

@@ -93,7 +93,8 @@ def _checked(lark: str, tokenizer: Any, what: str) -> Any:
 def _readable(problem: str) -> str:
     """llguidance's message; of a regular expression's, its last line is the one that says it."""
     lines = [line.strip() for line in problem.split("\n<state>")[0].splitlines() if line.strip()]
-    return next((line for line in lines if line.startswith("error:")), lines[0])[:300]
+    said = next((line for line in lines if line.startswith("error:")), lines[0])
+    return said.rpartition("failed to compile JSON schema: ")[2][:300]
 
 
 # GBNF and choices --------------------------------------------------------------------------

@@ -45,7 +45,8 @@ class Front:
         tool_template = info.named_templates.get(TOOLS_TEMPLATE)
         if params.chat_template is not None or not tool_template:
             tool_template = self.template.source
-        self.dialect: Dialect = detect(tool_template)
+        native_tools = self.template.caps["supports_tools"]
+        self.dialect: Dialect = detect(tool_template, native_tools=native_tools)
         self._compiler = GrammarCompiler(self._vocab)
         self.notes: list[str] = []
         if self.template.source_kind == "default" and info.can_chat:
@@ -118,7 +119,7 @@ class Front:
             # The tokenizer adds it; a template that wrote it too would double it.
             text = text.removeprefix(bos)
         tokens = self._vocab.tokenize(text, add_special=True, parse_special=True)
-        return tokens, rendered.opens_reasoning
+        return tokens, rendered.opens_reasoning or self.dialect.opens_reasoning(rendered.text)
 
     def _infill(self, source: Prompt) -> array[int]:
         """Prefix, suffix, middle, in the model's own markers (llama.cpp's ``/infill`` order)."""
@@ -188,7 +189,8 @@ class Front:
         return Rules(
             max_tokens=max_tokens,
             min_tokens=op.min_tokens,
-            stops=(*op.stop, *(self.dialect.stops if parsed else ())),
+            stops=tuple(op.stop),
+            turn_ends=self.dialect.stops if parsed else (),
             logprobs=op.logprobs,
             top_logprobs=op.top_logprobs,
             reasoning_budget=budget,

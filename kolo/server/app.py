@@ -10,7 +10,7 @@ from quart import Quart, Response, request
 from kolo.config import Settings
 from kolo.manager.manager import Manager
 from kolo.monitor.monitor import Monitor
-from kolo.server import openai, openapi
+from kolo.server import kolosal, llama, openai, openapi
 from kolo.server.drain import Drain
 from kolo.server.envelope import dialect_of, problem_of, reply
 from kolo.server.options import Options
@@ -56,7 +56,7 @@ def create_app(
 
 def _routes() -> list[Route]:
     """Every family of routes; each is a list in a package of its own."""
-    return [*openai.ROUTES]
+    return [*openai.ROUTES, *llama.ROUTES, *kolosal.ROUTES]
 
 
 async def _error_reply(error: Exception) -> Response:

@@ -247,3 +247,24 @@ async def test_starting_and_stopping_keeps_no_file_open(
     for _ in range(3):
         await start.fails()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_start_cancelled_at_any_step_leaves_nothing_behind(
+    start: Start, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """Not even a stale file descriptor in the event loop, which would deafen the next worker."""
+    pretend(monkeypatch, "next(frames); ready(); next(frames)")
+    before = len(os.listdir("/proc/self/fd"))
+    task = asyncio.create_task(start())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)  # it sees the cancellation now, and is still clearing up below
+    async with asyncio.timeout(30):
+        worker = await Start(start.log.parent)()
+        await worker.stop(60_000)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0)
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -131,7 +131,7 @@ def test_a_url_that_is_given_is_believed(env: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://a", "http://", "http://a:0", "http://a:x", "http://a?b", "h\n"]
+    "url", ["ftp://a", "http://", "http://a:0", "http://a:x", "http://a?b", "a\nb"]
 )
 def test_a_url_that_is_none_is_refused(env: dict[str, str], url: str) -> None:
     with pytest.raises(UsageError, match="is no address of a server"):

@@ -19,7 +19,8 @@ from kolo.whole import write_whole
 
 def spec(id: str, **more: object) -> ModelSpec:
     path = Path(f"/models/{id}.gguf")
-    return ModelSpec(id=id, source="path", **{"path": path, "params": LoadParams(), **more})  # type: ignore[arg-type]
+    plain = {"path": path, "params": LoadParams(), "source": "path"}
+    return ModelSpec(id=id, **{**plain, **more})  # type: ignore[arg-type]
 
 
 FULL = spec(

@@ -35,7 +35,7 @@ class TokenPiece(Struct, kw_only=True):
 
 
 class TokenizeReply(Struct, kw_only=True):
-    tokens: list[int] | list[TokenPiece]
+    tokens: list[int | TokenPiece]
 
 
 class DetokenizeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -24,8 +24,8 @@ async def tokenize(service: Service, body: TokenizeBody) -> Response:
     async with service.lease(service.reference(body.model)) as engine:
         found = await engine.call(op)
     if not body.with_pieces:
-        return json_reply(TokenizeReply(tokens=found.tokens))
-    pieces = [
+        return json_reply(TokenizeReply(tokens=[*found.tokens]))
+    pieces: list[int | TokenPiece] = [
         TokenPiece(id=token, piece=_text_or_bytes(piece))
         for token, piece in zip(found.tokens, found.pieces, strict=True)
     ]
