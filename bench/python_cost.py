@@ -3,10 +3,10 @@
     python bench/python_cost.py [--model FILE] [--sequences 1,8,32] [--tokens 200] [--rounds 5]
 
 Runs the worker's own loop in this process on a real model, N sequences decoding side by side,
-greedy, nothing cached. Everything outside ``llama_decode`` counts as Python: scheduling, building
-the batch, drawing, detokenizing, stop strings, encoding the frame and writing it to a socket that
-another process drains. Medians over rounds; the last lines fit cost = step + tokens x token. It
-also prints what one ``llama_decode`` took at each width, and what the calibration chose to pad.
+greedy, nothing cached or saved. Everything outside ``llama_decode`` counts as Python: scheduling,
+building the batch, drawing, detokenizing, stop strings, encoding the frame and writing it to a
+socket that another process drains. Medians over rounds; the last line fits cost = step + tokens x
+token. It also prints what one ``llama_decode`` took at each width, and what calibration pads.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Bench:
     def __init__(self, path: str, parallel: int, threads: int | None) -> None:
         from kolo.engine.llama import load  # after share_the_cores: it loads llama.cpp
 
-        params = LoadParams(parallel=parallel, ctx=1024, threads=threads)
+        params = LoadParams(parallel=parallel, ctx=1024, threads=threads, cache_store_bytes=0)
         backend = load(path, params, lambda stage, fraction: None)
         self.front = Front(backend, params)
         reading, writing = socket.socketpair()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 _PAYS = 0.95
 """Differences below this are noise of the measurement."""
+_KERNEL_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,9 @@ class Costs:
         return self.ms[min(width, len(self.ms)) - 1] * max(1.0, width / len(self.ms))
 
     def best_width(self, width: int, room: int) -> int:
-        """The cheapest width from ``width`` to ``width + room``; more rows must pay clearly."""
+        """The cheapest width from ``width`` up, with at most ``room`` rows more; they must pay
+        clearly. Kernels take rows in eights, so nothing beyond the next eight is believed."""
+        room = min(room, -width % _KERNEL_ROWS)
         best = min(range(width, width + room + 1), key=lambda w: (self.of(w), w))
         return best if self.of(best) < _PAYS * self.of(width) else width
 
