@@ -1,4 +1,4 @@
-"""What a server is to serve: the settings, with the models of the command line and a folder."""
+"""What a server is to serve: the settings, with the models of the command line and of a folder."""
 
 from __future__ import annotations
 

@@ -44,10 +44,12 @@ def print_engines(engines: list[EngineView]) -> None:
     console = Console(
         no_color=not how.colour, highlight=False, width=None if how.terminal else _WIDE
     )
-    console.print(table)
+    with console.capture() as drawn:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()))
     for engine in engines:
         if engine.error:
-            console.print(Text(printable(f"{engine.engine_id}: {engine.error}")), soft_wrap=True)
+            click.echo(printable(f"{engine.engine_id}: {engine.error}"))
 
 
 def engine_line(engine: EngineView) -> str:

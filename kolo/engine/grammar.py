@@ -4,8 +4,8 @@ llguidance keeps the state (https://github.com/guidance-ai/llguidance, docs/synt
 module feeds it and never trusts its silence: in an error state the library allows the end of
 the answer, so every call here asks for one. A constraint never fails open.
 
-A constraint is a JSON Schema (``engine.schema``), GBNF (``engine.gbnf``), any JSON object, one
-of several choices, or Lark written by a tool-call dialect.
+A constraint is a JSON Schema, GBNF, any JSON object, one of several choices, or Lark written by
+a tool-call dialect; ``engine.constraint`` turns the first four into grammars.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from kolo.engine import compiling
-from kolo.engine.closing import Exit, Text
+from kolo.engine.constraint import compiling
+from kolo.engine.constraint.closing import Exit, Text
 from kolo.errors import BadGrammar, InternalError, KoloError, Unsupported
 from kolo.types import Constraint
 
@@ -30,6 +30,8 @@ MAX_CACHED = 32
 """Compiled constraints kept for the next request that has the same."""
 STEER_TOKENS = 256
 """With more tokens than this left, nothing is done to bring JSON to its end."""
+SPARE_TOKENS = 8
+"""With more than this left over, tokens within a string go by unseen for a while."""
 
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").view(bool)
 
@@ -237,7 +239,8 @@ class Matcher:
             raise _refused(token)
         if self._text is not None:
             self._text = self._text.after(self._vocab.pieces[token])
-        self._way = self._way[1:] if self._way and self._way[0] == token else None
+        if self._way:
+            self._way = self._way[1:] if self._way[0] == token else None
 
     def forced_tokens(self) -> list[int]:
         """Tokens that spell the text that must follow, as the tokenizer would; often none."""
@@ -252,26 +255,32 @@ class Matcher:
 
         ``remaining`` tokens may still come, this one included. That is ``token`` itself while
         JSON can be completed in the others; when it could not, the next one of a short way out
-        (``engine.closing``). So JSON is cut off only when ``remaining`` was too small from the
+        (``constraint.closing``). So JSON is cut off only when ``remaining`` was too small from the
         start, or when no way out is found. Other constraints are left alone.
         """
-        if self._text is None or remaining > self._look_at or token in self._vocab.eog:
+        if self._text is None or remaining > STEER_TOKENS or token in self._vocab.eog:
             return token
-        exit_, text = self._vocab.exit, self._text
-        if self._way and self._way[0] == token:
+        inside = self._text.in_string and b'"' not in self._vocab.pieces[token]
+        if (inside and remaining > self._look_at) or (self._way and self._way[0] == token):
             return token
-        after = self._core.deep_copy()
-        if after.consume_token(token):
-            place = text.after(self._vocab.pieces[token])
-            way = exit_.find(after, place, remaining - 1)
-            if way is not None:
-                self._way = [token, *way]
-                self._look_at = remaining - 1 - (remaining - len(way)) // 4
-                return token
+        if (way := self._way_after(token, remaining - 1)) is not None:
+            self._way = [token, *way]
+            self._look_at = remaining - 1 - max(remaining - len(way) - SPARE_TOKENS, 0) // 4
+            return token
         if self._way is None or len(self._way) > remaining:
-            self._way = exit_.find(self._core, text, remaining)
-        self._look_at = remaining
+            self._way = self._vocab.exit.find(self._core, self._text, remaining)
+        self._look_at = remaining - 1 if self._way else remaining - 1 - remaining // 8
         return self._way[0] if self._way else token
+
+    def _way_after(self, token: int, limit: int) -> list[int] | None:
+        """At most ``limit`` tokens that complete the answer after ``token``."""
+        after = self._core.deep_copy()
+        if self._text is None or not after.consume_token(token):
+            return None
+        known, exit_ = self._way, self._vocab.exit
+        if known is not None and len(known) <= limit and exit_.leads_out(after, known):
+            return known
+        return exit_.find(after, self._text.after(self._vocab.pieces[token]), limit)
 
     def _check(self) -> None:
         """Raise what llguidance has to say, if it is in its error state."""

@@ -26,15 +26,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
-
-from msgspec import Struct
 
 from kolo import wire
 from kolo.errors import (
     EngineCrashed,
     EngineStopped,
-    ErrorInfo,
     KoloError,
     OutOfMemory,
     from_info,
@@ -48,43 +44,12 @@ from kolo.manager.limits import Limits
 from kolo.manager.logs import log_path
 from kolo.manager.process import WorkerProcess
 from kolo.manager.sink import Sink, tell
+from kolo.manager.status import EngineStatus, State
 from kolo.models.resolve import ModelSpec
-from kolo.types import LoadParams, ModelInfo
+from kolo.types import LoadParams
 
-State = Literal["unloaded", "loading", "loaded", "unloading", "failed"]
-_UNDER_WAY = ("loading", "unloading")
 SHORT_WAIT_S = 2.0
 """A pause after crashes that a request waits out; a longer one it is told of."""
-
-
-class EngineStatus(Struct, frozen=True, kw_only=True):
-    """One line of the list of engines. Times in seconds."""
-
-    id: str
-    state: State
-    stage: str
-    """What a load is doing, such as ``memory`` (waiting for it) or ``weights``."""
-    progress: float
-    """Of the stage, 0 to 1."""
-    error: ErrorInfo | None
-    """Why it failed."""
-    pid: int | None
-    in_flight: int
-    leases: int
-    pinned: bool
-    ttl_s: float
-    """Idle time after which it is unloaded; 0 for never."""
-    expires_s: float | None
-    """Time until then; None while it is not counting."""
-    memory_bytes: int
-    """Host memory: measured once loaded, estimated before; 0 when there is none."""
-    device_bytes: int
-    """Memory on GPUs, as estimated."""
-    last_used: float
-    """Reading of the manager's clock."""
-    source: str
-    path: str
-    info: ModelInfo | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,12 @@ from kolo.errors import (
     ModelNotFound,
 )
 from kolo.manager.engine import Engine
-from kolo.manager.entry import EngineStatus, Entry, Surroundings
+from kolo.manager.entry import Entry, Surroundings
 from kolo.manager.gauge import Gauge, MachineGauge, NoGauge
 from kolo.manager.limits import Limits
 from kolo.manager.room import Room
 from kolo.manager.sink import NullSink, Sink
+from kolo.manager.status import EngineStatus
 from kolo.models.resolve import ModelSpec, resolve
 from kolo.types import LoadParams
 

@@ -190,20 +190,23 @@ class WorkerProcess:
         return "\n".join(parts)
 
     async def _connect(self, link: socket.socket, output: BinaryIO) -> None:
-        """Put both ends on the event loop; they are closed whatever happens."""
+        """Put both ends on the event loop, which owns each from then on, even if it fails.
+
+        What the loop owns is closed through its transport alone: a descriptor closed behind its
+        back may be another worker's by the time the loop notices, and is no longer watched.
+        """
         loop = asyncio.get_running_loop()
         link.setblocking(False)
         try:
             self._link, _ = await loop.create_unix_connection(
                 lambda: _Inlet(self._received, self._link_closed), sock=link
             )
-            self._output, _ = await loop.connect_read_pipe(
-                lambda: _Inlet(self._log.feed, self._output_closed), output
-            )
         except BaseException:
-            link.close()
             output.close()
             raise
+        self._output, _ = await loop.connect_read_pipe(
+            lambda: _Inlet(self._log.feed, self._output_closed), output
+        )
 
     async def _handshake(
         self, load: wire.Load, deadline_ms: float, on_loading: OnLoading, on_note: OnNote
@@ -230,15 +233,17 @@ class WorkerProcess:
 
         try:
             async with asyncio.timeout_at(_from_now(deadline_ms)) as patience:
-                self._on_frame = on_frame
-                self.send(load)
-                await _first(answer, self._ended)
+                try:
+                    self._on_frame = on_frame
+                    self.send(load)
+                    await _first(answer, self._ended)
+                finally:
+                    self._on_frame = _ignore
         except TimeoutError:
             if not answer.done():
                 where = f"{progress.stage}, {progress.fraction:.0%}"
                 self.kill(f"made no progress in loading ({where}) for {deadline_ms / 1000:g} s")
                 await self.wait(KILL_WAIT_MS)
-        self._on_frame = _ignore
         if not answer.done():
             raise LoadFailed(
                 f"the worker {self.exit_text()} while loading {load.path}",
@@ -331,4 +336,4 @@ def _signal_name(number: int) -> str:
 
 
 def _ignore(frame: wire.Up) -> None:
-    """Frames of a worker that is on its way out."""
+    """Frames nobody waits for: before the load, or from a worker on its way out."""

@@ -107,13 +107,15 @@ class Registry:
 
 
 def _encode(kept: _Kept) -> bytes:
-    plain = msgspec.to_builtins(kept, enc_hook=_as_text)
+    plain = msgspec.to_builtins(kept, enc_hook=_plain)
     return msgspec.json.format(msgspec.json.encode(plain), indent=2) + b"\n"
 
 
-def _as_text(value: Any) -> str:
+def _plain(value: Any) -> str | float:
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, float):  # units.Seconds
+        return float(value)
     raise TypeError(f"{type(value).__name__} has no place in the file")
 
 

@@ -15,10 +15,10 @@ from recorder import Recorder
 from kolo.config import Settings
 from kolo.manager.budget import HOST, Pools
 from kolo.manager.engine import Engine
-from kolo.manager.entry import EngineStatus
 from kolo.manager.gauge import Need
 from kolo.manager.limits import Limits
 from kolo.manager.manager import Manager
+from kolo.manager.status import EngineStatus
 from kolo.models.resolve import ModelSpec
 from kolo.types import Generate, LoadParams, Prompt
 

@@ -23,6 +23,7 @@ from kolo.monitor.monitor import Monitor
 from kolo.server.app import App, create_app
 from kolo.server.options import Options
 from kolo.server.run import Stop, serve
+from kolo.server.state import Registry
 from kolo.types import LoadParams
 
 FAKE = "fake"
@@ -89,6 +90,10 @@ class House:
     async def get(self, path: str, **headers: str) -> Reply:
         return await self._call("GET", path, headers=headers)
 
+    async def delete(self, path: str, body: Any = None) -> Reply:
+        data = None if body is None else json.dumps(body).encode()
+        return await self._call("DELETE", path, data=data)
+
     async def chat(self, text: str = "hello", **fields: Any) -> Reply:
         messages = [{"role": "user", "content": text}]
         return await self.post("/v1/chat/completions", {"messages": messages, **fields})
@@ -107,6 +112,8 @@ async def house(
     *,
     specs: Iterable[ModelSpec] | None = None,
     settings: Settings | None = None,
+    backend: str = "fake",
+    registry: Registry | None = None,
     **options: Any,
 ) -> AsyncIterator[House]:
     """An app with one fake engine named ``fake``, or ``specs``; no worker outlives it."""
@@ -114,11 +121,13 @@ async def house(
     monitor = Monitor(sink)
     settings = settings or Settings()
     manager = Manager(
-        settings, sink=monitor.sink, backend="fake", limits=Limits(log_folder=folder / "logs")
+        settings, sink=monitor.sink, backend=backend, limits=Limits(log_folder=folder / "logs")
     )
     for spec in [fake(FAKE)] if specs is None else specs:
         manager.register(spec)
-    app = create_app(manager, settings, monitor=monitor, options=Options(port=0, **options))
+    app = create_app(
+        manager, settings, monitor=monitor, registry=registry, options=Options(port=0, **options)
+    )
     try:
         yield House(app, manager, sink)
     finally:

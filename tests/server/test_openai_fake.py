@@ -14,7 +14,7 @@ from serving import FAKE, House, Reply, fake, house
 
 from kolo.config import ModelSettings, Settings
 
-GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 12}
+GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 12, "ignore_eos": True}
 TIMINGS = {
     "cache_n",
     "prompt_n",

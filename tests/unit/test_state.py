@@ -14,6 +14,7 @@ from kolo.errors import ConfigError
 from kolo.models.resolve import ModelSpec, resolve
 from kolo.server.state import Registry
 from kolo.types import LoadParams, Lora, Sampling
+from kolo.units import Seconds
 from kolo.whole import write_whole
 
 
@@ -29,7 +30,7 @@ FULL = spec(
     params=LoadParams(ctx=512, lora=[Lora("/l", 0.5)], sampling=Sampling(top_k=3)),
     aliases=("other", "name"),
     pin=True,
-    ttl_s=90.0,
+    ttl_s=Seconds(90),
     description="What it is good for",
 )
 

@@ -58,8 +58,8 @@ async def add(service: Service, spec: ModelSpec, *, load: bool) -> Added:
     One that cannot be loaded is forgotten again. Raises LoadingFailed then, but Busy where only
     the moment was wrong, and EngineStopped where somebody gave the load up.
     """
-    service.manager.register(spec)
     service.registry.remember(spec)
+    service.manager.register(spec)
     if not load:
         return Added(spec, None)
     try:

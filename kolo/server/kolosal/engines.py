@@ -135,7 +135,7 @@ def report(service: Service, one: Served) -> EngineReport:
     if info is not None:
         reply.memory_usage = MemoryUsage(
             model_size_mb=round(info.size_bytes / MIB, 2),
-            context_size_mb=round(info.kv_bytes / MIB, 2),
+            context_size_mb=round(info.kv_bytes / MIB, 2) or None,
         )
     if engine is not None and status == "loading":
         reply.progress = engine.progress

@@ -147,7 +147,7 @@ class MemoryUsage(Struct, kw_only=True):
     """In MiB."""
 
     model_size_mb: float
-    context_size_mb: float
+    context_size_mb: Annotated[float | None, Meta(description="null where it is not told.")]
 
 
 class Performance(Struct, kw_only=True):

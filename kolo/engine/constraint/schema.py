@@ -13,7 +13,7 @@ be generated. The set is narrowed where that helps and stays sound:
 - JSON is written as Python's ``json.dumps`` does, one space after ``:`` and ``,``; strings
   hold no ``\\u`` escapes, hence no control characters but those with a short escape;
 - numbers with bounds are written without exponent and below 2**63;
-- ``format`` means the forms in ``engine.pattern``; ``oneOf`` is taken when its branches provably
+- ``format`` means the forms in ``pattern``; ``oneOf`` is taken when its branches provably
   exclude each other.
 """
 
@@ -25,10 +25,19 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from kolo.engine import schema_graph as graph
-from kolo.engine.disjoint import Apart
-from kolo.engine.keywords import Node, constants, counts, names, numbers, refuse, strings, types_of
-from kolo.engine.pattern import FORMATS, PatternError, from_ecma
+from kolo.engine.constraint import graph
+from kolo.engine.constraint.disjoint import Apart
+from kolo.engine.constraint.keywords import (
+    Node,
+    constants,
+    counts,
+    names,
+    numbers,
+    refuse,
+    strings,
+    types_of,
+)
+from kolo.engine.constraint.pattern import FORMATS, PatternError, from_ecma
 
 MAX_NODES = 20_000
 MAX_JSON_LEVELS = 100

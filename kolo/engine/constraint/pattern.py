@@ -6,7 +6,7 @@ class by its ranges, so that nothing is left to differ. What a regular expressio
 (look-around, back references, word boundaries) is refused.
 
 Control characters that JSON can write only as ``\\uXXXX`` are taken out of every class: the
-engine's JSON does not use that escape (see ``engine.schema``).
+engine's JSON does not use that escape (see ``schema``).
 """
 
 from __future__ import annotations

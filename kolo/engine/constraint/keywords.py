@@ -10,7 +10,13 @@ from __future__ import annotations
 import math
 from typing import Any, NoReturn
 
-from kolo.engine.pattern import FORMATS, INTEGER_FORMATS, PatternError, from_ecma, is_writable
+from kolo.engine.constraint.pattern import (
+    FORMATS,
+    INTEGER_FORMATS,
+    PatternError,
+    from_ecma,
+    is_writable,
+)
 from kolo.errors import BadGrammar
 
 MAX_COUNT = 1_000_000

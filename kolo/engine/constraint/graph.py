@@ -1,6 +1,6 @@
 """What holds of a rewritten schema as a whole: it ends, it stays small, its oneOf excludes.
 
-Schemas here are what ``engine.schema`` has written: definitions by name, references of the form
+Schemas here are what ``schema`` has written: definitions by name, references of the form
 ``#/$defs/name``, no ``oneOf`` left.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kolo.engine.cycles import find_cycle
-from kolo.engine.disjoint import Apart
-from kolo.engine.keywords import Node, refuse
+from kolo.engine.constraint.cycles import find_cycle
+from kolo.engine.constraint.disjoint import Apart
+from kolo.engine.constraint.keywords import Node, refuse
 
 MAX_MERGED = 3_000
 """Subschemas that ``allOf`` and its like make llguidance merge, references followed."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import llguidance
 
-from kolo.engine.cfg import gbnf_to_lark
-from kolo.engine.gbnf import TokenLookup
-from kolo.engine.schema import OPTIONS, Prepared, Schema, prepare
+from kolo.engine.constraint.cfg import gbnf_to_lark
+from kolo.engine.constraint.gbnf import TokenLookup
+from kolo.engine.constraint.schema import OPTIONS, Prepared, Schema, prepare
 from kolo.errors import BadGrammar
 from kolo.types import Constraint
 
@@ -55,7 +55,7 @@ def matcher(
 
 
 def json_lark(schema: dict[str, Any]) -> str:
-    """Lark for a JSON value of a schema that ``engine.schema`` has prepared."""
+    """Lark for a JSON value of a schema that ``schema`` has prepared."""
     return f"start: %json {json.dumps(schema, allow_nan=False)}\n"
 
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from kolo.engine.cycles import find_cycle
-from kolo.engine.gbnf import (
+from kolo.engine.constraint.cycles import find_cycle
+from kolo.engine.constraint.gbnf import (
     EMPTY,
     Alt,
     Chars,

@@ -1,0 +1,260 @@
+"""Kolosal's metrics and health: both sets of names, and numbers that are right."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import ENDLESS, House, fake, house, served
+
+import kolo
+from kolo.types import Generate, Prompt
+
+COMPLETION_PATHS = (
+    "/metrics/completion",
+    "/v1/metrics/completion",
+    "/completion-metrics",
+    "/v1/completion-metrics",
+    "/completion/metrics",
+)
+SYSTEM_PATHS = ("/metrics/system", "/v1/metrics/system", "/system/metrics")
+
+
+@pytest.fixture
+async def two(tmp_path: Path) -> AsyncIterator[House]:
+    async with house(tmp_path, specs=[fake("a"), fake("b"), fake("idle")]) as made:
+        yield made
+
+
+async def counted(place: House, path: str = "/metrics/completion") -> Any:
+    return (await place.get(path)).json["completion_metrics"]
+
+
+# Numbers ---------------------------------------------------------------------------------
+
+
+async def test_numbers_are_those_of_the_answers_per_engine_and_in_all(two: House) -> None:
+    usages = [
+        (await two.complete(model=model, prompt=prompt, max_tokens=n)).json["usage"]
+        for model, prompt, n in (("a", "hello", 4), ("a", "hello there", 6), ("b", "x", 3))
+    ]
+    metrics = await counted(two)
+    summary = metrics["summary"]
+    assert summary["total_requests"] == summary["completed_requests"] == 3
+    assert summary["active_requests"] == summary["failed_requests"] == 0
+    assert summary["success_rate_percent"] == 100.0
+    assert summary["total_input_tokens"] == sum(usage["prompt_tokens"] for usage in usages)
+    assert summary["total_output_tokens"] == 4 + 6 + 3
+    assert summary["total_tokens"] == sum(usage["total_tokens"] for usage in usages)
+    engines = {one["engine_id"]: one for one in metrics["per_engine_metrics"]}
+    assert set(engines) == {"a", "b"}
+    assert engines["a"]["requests"]["completed"] == 2
+    assert engines["a"]["tokens"]["output_total"] == 10
+    assert engines["a"]["tokens"]["average_output_per_request"] == 5.0
+    assert engines["b"]["tokens"]["input_total"] == 1
+    assert engines["b"]["last_updated"].endswith("Z")
+    assert metrics["metadata"]["active_engines"] == 2
+
+
+async def test_rates_follow_from_the_times(two: House) -> None:
+    await two.complete(model="a", max_tokens=8)
+    (one,) = (await counted(two))["per_engine_metrics"]
+    totals, performance, tokens = one["timing_totals"], one["performance"], one["tokens"]
+    turnaround_s = totals["total_turnaround_time_ms"] / 1000
+    assert performance["tps"] == pytest.approx(tokens["total"] / turnaround_s, rel=1e-3)
+    assert performance["rps"] == pytest.approx(1 / turnaround_s, rel=1e-3)
+    decode_s = totals["total_output_generation_time_ms"] / 1000
+    assert performance["output_tps"] == pytest.approx(8 / decode_s, rel=1e-2)
+    assert performance["average_ttft_ms"] == pytest.approx(
+        totals["total_time_to_first_token_ms"], rel=1e-3
+    )
+
+
+async def test_averages_are_weighted_by_completed_requests(two: House) -> None:
+    for _ in range(3):
+        await two.complete(model="a", max_tokens=2)
+    await two.complete(model="b", max_tokens=9)
+    metrics = await counted(two)
+    rates = {one["engine_id"]: one["performance"] for one in metrics["per_engine_metrics"]}
+    wanted = (3 * rates["a"]["tps"] + rates["b"]["tps"]) / 4
+    assert metrics["summary"]["average_tps"] == pytest.approx(wanted, rel=1e-3)
+
+
+async def test_failures_count_and_answers_that_were_given_up_do_not_as_such(
+    tmp_path: Path,
+) -> None:
+    ask = Generate(input=Prompt(text="hello"))
+    async with house(tmp_path, specs=[fake("a", ENDLESS, ctx=512)]) as place:
+        await place.complete(model="a", prompt="x" * 2000)
+        async with place.manager.lease("a") as engine, engine.submit(ask) as stream:
+            await anext(stream)
+            running = (await counted(place))["summary"]
+            assert running["active_requests"] == 1
+            assert running["total_requests"] == 2
+        await place.sink.until(lambda: len(place.sink.requests) == 2)
+        summary = (await counted(place))["summary"]
+        assert summary["failed_requests"] == summary["cancelled_requests"] == 1
+        assert summary["completed_requests"] == summary["active_requests"] == 0
+        assert summary["success_rate_percent"] == 0.0
+        assert summary["total_output_tokens"] >= 1
+
+
+async def test_both_sets_of_names_say_the_same(two: House) -> None:
+    await two.complete(model="a", max_tokens=4)
+    metrics = await counted(two)
+    summary = metrics["summary"]
+    for name in ("tps", "output_tps", "ttft_ms", "rps"):
+        assert summary[f"avg_{name}"] == summary[f"average_{name}"]
+    (nested,), (flat,) = metrics["per_engine_metrics"], metrics["per_engine"]
+    assert flat["engine_id"] == nested["engine_id"]
+    assert flat["total_requests"] == nested["requests"]["total"]
+    assert flat["total_input_tokens"] == nested["tokens"]["input_total"]
+    assert flat["avg_ttft"] == nested["performance"]["average_ttft_ms"]
+    assert flat["rps"] == nested["performance"]["rps"]
+
+
+# Paths -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", COMPLETION_PATHS)
+async def test_completion_metrics_have_many_paths(two: House, path: str) -> None:
+    reply = (await two.get(path)).json
+    assert set(reply) == {"completion_metrics", "timestamp"}
+    assert set(reply["completion_metrics"]["metadata"]["metrics_descriptions"]) == {
+        "tps",
+        "output_tps",
+        "ttft",
+        "rps",
+    }
+
+
+async def test_one_engine_by_itself(two: House) -> None:
+    await two.complete(model="a", max_tokens=4)
+    for path in ("/metrics/completion/a", "/v1/metrics/completion/a"):
+        reply = (await two.get(path)).json
+        assert reply["engine_metrics"]["engine_id"] == "a"
+        assert reply["engine_metrics"]["tokens"]["output_total"] == 4
+        (only,) = reply["completion_metrics"]["per_engine_metrics"]
+        assert only == reply["engine_metrics"]
+    untouched = (await two.get("/metrics/completion/idle")).json
+    assert untouched["engine_metrics"]["requests"]["total"] == 0
+    missing = await two.get("/metrics/completion/none")
+    assert (missing.status, missing.error["param"]) == (404, "engine_id")
+
+
+@pytest.mark.parametrize("path", SYSTEM_PATHS)
+async def test_system_metrics_add_up(two: House, path: str) -> None:
+    reply = (await two.get(path)).json
+    memory = reply["memory"]
+    assert memory["used_bytes"] + memory["free_bytes"] == memory["total_bytes"] > 0
+    assert memory["total_formatted"].endswith(("MB", "GB", "TB"))
+    assert reply["summary"]["ram_utilization_percent"] == memory["utilization_percent"]
+    assert reply["gpus"] == []
+    assert reply["gpu_monitoring_available"] is False
+    assert reply["summary"]["gpu_count"] == 0
+    assert reply["summary"]["average_gpu_utilization_percent"] is None
+    assert reply["metadata"]["monitoring_capabilities"]["gpu"] is False
+
+
+async def test_combined_metrics_have_the_shape_of_the_code_and_of_the_documents(
+    two: House,
+) -> None:
+    await two.complete(model="a", max_tokens=4)
+    reply = (await two.get("/v1/metrics")).json
+    assert set(reply) == {
+        "system_metrics",
+        "completion_metrics",
+        "timestamp",
+        "system",
+        "completion",
+    }
+    inner = reply["completion_metrics"]["completion_metrics"]
+    assert inner["summary"]["completed_requests"] == reply["completion"]["successful_requests"] == 1
+    assert reply["completion"]["total_tokens_processed"] == inner["summary"]["total_tokens"]
+    (engine,) = reply["completion"]["engines"]
+    assert (engine["engine_id"], engine["requests"]) == ("a", 1)
+    assert reply["system"]["memory"] == reply["system_metrics"]["memory"]
+    assert reply["system"]["summary"]["total_vram_gb"] is None
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_json"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain", False),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", False),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3,*/*;q=0.2", False),
+        ("application/json", True),
+        ("application/json, text/plain;q=0.5, */*;q=0.1", True),
+        ("application/json;q=0.2, text/plain", False),
+    ],
+)
+async def test_metrics_are_text_unless_json_is_preferred(
+    two: House, accept: str, is_json: bool
+) -> None:
+    await two.complete(model="a", max_tokens=4)
+    reply = await two.get("/metrics", **({"Accept": accept} if accept else {}))
+    if is_json:
+        assert reply.json["completion"]["successful_requests"] == 1
+    else:
+        assert reply.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        lines = reply.body.decode().splitlines()
+        assert 'kolo_requests_total{engine="a",outcome="completed"} 1' in lines
+        assert 'kolo_generated_tokens_total{engine="a"} 4' in lines
+
+
+async def test_metrics_and_health_load_nothing_and_keep_nothing_awake(two: House) -> None:
+    for path in (*COMPLETION_PATHS, *SYSTEM_PATHS, "/metrics", "/v1/metrics", "/health"):
+        assert (await two.get(path)).status == 200
+    assert {engine.state for engine in two.manager.list()} == {"unloaded"}
+
+
+# Health ----------------------------------------------------------------------------------
+
+
+async def test_health_has_llama_servers_word_and_kolosals_objects(two: House) -> None:
+    await two.complete(model="a", max_tokens=1)
+    reply = (await two.get("/health")).json
+    assert reply["status"] == "ok"
+    assert reply["server"]["name"] == "kolo"
+    assert reply["server"]["version"] == kolo.__version__
+    assert reply["node_manager"] == {
+        "total_engines": 4,
+        "loaded_engines": 1,
+        "unloaded_engines": 3,
+        "autoscaling": "enabled",
+    }
+    assert {"engine_id": "a", "status": "loaded"} in reply["engines"]
+    assert reply["timestamp"] > 1_600_000_000_000
+
+
+@pytest.mark.parametrize("path", ["/v1/health", "/status"])
+async def test_kolosals_health_is_healthy(two: House, path: str) -> None:
+    reply = (await two.get(path)).json
+    assert reply["status"] == "healthy"
+    assert set(reply) == {"status", "timestamp", "server", "node_manager", "engines"}
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/health/startup"])
+async def test_probes_are_short(two: House, path: str) -> None:
+    reply = await two.get(path)
+    assert (reply.status, reply.json) == (200, {"status": "ok"})
+
+
+async def test_a_server_that_stops_is_alive_and_not_ready(two: House) -> None:
+    two.app.drain.stopping = True
+    assert (await two.get("/health/live")).status == 200
+    for path in ("/health/ready", "/health", "/v1/health"):
+        reply = await two.get(path)
+        assert (reply.status, reply.error["code"]) == (503, "engine_stopped")
+        assert reply.headers["Retry-After"] == "5"
+
+
+async def test_health_answers_head_without_a_body(two: House) -> None:
+    async with served(two) as server:
+        for path in ("/health", "/v1/health", "/status", "/health/ready", "/health/live"):
+            response = await server.client.head(path)
+            assert (response.status_code, response.content) == (200, b""), path

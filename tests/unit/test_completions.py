@@ -1,0 +1,299 @@
+"""What the server counts, passes on and reads of its host."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psutil
+import pytest
+
+from kolo.errors import BadParameter, Busy, EngineStopped, LoadFailed
+from kolo.manager.machine import Machine
+from kolo.manager.sink import Finished, NullSink
+from kolo.monitor.completions import Completions, Tally
+from kolo.monitor.feed import MAX_BEHIND, Event, Feed
+from kolo.monitor.monitor import Monitor, Tee
+from kolo.monitor.prometheus import exposition
+from kolo.monitor.system import SHORTEST_S, HostMonitor
+from kolo.types import Embedded, Generated, ModelInfo, Timings, Usage
+
+
+def generated(prompt: int = 10, written: int = 5, cached: int = 4) -> Generated:
+    return Generated(
+        usage=Usage(prompt_tokens=prompt, cached_tokens=cached, completion_tokens=written),
+        timings=Timings(queue_ms=1, prefill_ms=9, ttft_ms=10, decode_ms=50),
+    )
+
+
+def ended(**how: Any) -> Finished:
+    given = {
+        "request": 1,
+        "kind": "generate",
+        "result": generated(),
+        "error": None,
+        "cancelled": False,
+        "wall_ms": 100.0,
+        "user": "",
+    }
+    return Finished(**{**given, **how})
+
+
+def failed() -> Finished:
+    return ended(result=None, error=BadParameter("no"))
+
+
+# Counting --------------------------------------------------------------------------------
+
+
+def test_a_completed_request_is_summed_for_its_engine_and_for_all() -> None:
+    counts = Completions(clock=lambda: 1234.5)
+    counts.finished("a", ended())
+    counts.finished("a", ended(result=generated(20, 8, 0), wall_ms=50))
+    counts.finished("b", ended())
+    work = counts.of("a").completed
+    assert (work.requests, work.prompt_tokens, work.cached_tokens) == (2, 30, 4)
+    assert (work.completion_tokens, work.wall_ms, work.ttft_ms) == (13, 150, 20)
+    assert (work.queue_ms, work.prefill_ms, work.decode_ms) == (2, 18, 100)
+    assert counts.of("a").updated_at == 1234.5
+    assert counts.overall.completed.requests == 3
+    assert counts.overall.prompt_tokens == 40
+
+
+def test_a_cancelled_request_counts_its_tokens_and_no_times_of_answers() -> None:
+    counts = Completions()
+    counts.finished("a", ended(cancelled=True))
+    counts.finished("a", ended(cancelled=True, result=None, error=EngineStopped("gone")))
+    tally = counts.of("a")
+    assert tally.cancelled.requests == 2
+    assert tally.completed.requests == tally.failed == 0
+    assert (tally.prompt_tokens, tally.completion_tokens) == (10, 5)
+    assert tally.completed.wall_ms == 0
+    assert tally.finished == 2
+
+
+def test_a_failed_request_counts_as_failed_alone() -> None:
+    counts = Completions()
+    counts.finished("a", failed())
+    assert counts.of("a").failed == counts.of("a").finished == 1
+    assert counts.of("a").prompt_tokens == 0
+
+
+def test_an_embedding_counts_its_tokens_and_no_first_token() -> None:
+    counts = Completions()
+    counts.finished("a", ended(kind="embed", result=Embedded(vectors=[], prompt_tokens=7)))
+    work = counts.of("a").completed
+    assert (work.requests, work.prompt_tokens, work.generated) == (1, 7, 0)
+    assert work.ttft_ms == work.decode_ms == 0
+
+
+def test_busy_is_a_rejection_of_a_loaded_engine_and_else_a_failed_load() -> None:
+    counts = Completions()
+    counts.refused("a", Busy("no room"))
+    counts.loaded("a", ModelInfo(), 12.0)
+    counts.refused("a", Busy("queue full"))
+    counts.unloaded("a", "idle")
+    counts.refused("a", LoadFailed("broken"))
+    tally = counts.of("a")
+    assert (tally.rejected, tally.failed_loads) == (1, 2)
+    assert (tally.loads, tally.load_ms, tally.unloads) == (1, 12.0, 1)
+    assert tally.finished == 0
+
+
+def test_a_crash_is_counted_and_the_engine_is_not_loaded_any_more() -> None:
+    counts = Completions()
+    counts.loaded("a", ModelInfo(), 1.0)
+    counts.crashed("a", "signal 11")
+    counts.refused("a", Busy("backing off"))
+    assert (counts.of("a").crashes, counts.of("a").rejected) == (1, 0)
+
+
+def test_the_last_rate_is_that_of_the_last_answer() -> None:
+    counts = Completions()
+    counts.finished("a", ended())
+    counts.finished("a", failed())
+    assert counts.of("a").last_tps == 5 / 0.050
+
+
+def test_an_engine_that_is_forgotten_stays_in_the_sum() -> None:
+    counts = Completions()
+    counts.finished("a", ended())
+    counts.forget("a")
+    assert counts.of("a") == Tally()
+    assert counts.overall.completed.requests == 1
+
+
+# Prometheus ------------------------------------------------------------------------------
+
+
+def test_prometheus_text_has_a_sample_for_each_engine_and_escapes_its_name() -> None:
+    counts = Completions()
+    counts.finished('a"b\\c', ended())
+    text = exposition({'a"b\\c': counts.of('a"b\\c')}, {'a"b\\c': 3})
+    lines = text.splitlines()
+    assert r'kolo_requests_total{engine="a\"b\\c",outcome="completed"} 1' in lines
+    assert r'kolo_requests_running{engine="a\"b\\c"} 3' in lines
+    assert r'kolo_prompt_tokens_total{engine="a\"b\\c"} 10' in lines
+    assert r'kolo_decode_seconds_total{engine="a\"b\\c"} 0.05' in lines
+    assert text.endswith("\n")
+
+
+def test_every_prometheus_metric_says_what_it_is_before_its_samples() -> None:
+    told: set[str] = set()
+    for line in exposition({"a": Tally()}, {"a": 0}).splitlines():
+        if line.startswith("# TYPE "):
+            told.add(line.split()[2])
+        elif not line.startswith("#"):
+            assert line.split("{")[0] in told
+
+
+# The feed --------------------------------------------------------------------------------
+
+
+async def heard(feed: Feed, *happen: Any) -> list[Event]:
+    """What a listener heard of ``happen`` until the feed was closed."""
+    with feed.listen() as listener:
+        for one in happen:
+            one()
+        feed.close()
+        events = []
+        while (event := await listener.next()) is not None:
+            events.append(event)
+        return events
+
+
+async def test_a_listener_hears_everything_in_order() -> None:
+    feed = Feed()
+    events = await heard(
+        feed,
+        lambda: feed.loading("a", "weights", 0.5),
+        lambda: feed.loaded("a", ModelInfo(), 7.0),
+        lambda: feed.unloaded("a", "idle"),
+        lambda: feed.refused("a", LoadFailed("broken")),
+        lambda: feed.removed("a"),
+    )
+    assert [event.kind for event in events] == [
+        "loading",
+        "loaded",
+        "unloaded",
+        "failed",
+        "removed",
+    ]
+    assert (events[0].stage, events[0].fraction) == ("weights", 0.5)
+    assert (events[3].reason, events[3].code) == ("broken", "model_load_failed")
+
+
+async def test_a_request_that_is_turned_away_says_nothing_of_its_engine() -> None:
+    feed = Feed()
+    feed.loaded("a", ModelInfo(), 1.0)
+    assert await heard(feed, lambda: feed.refused("a", Busy("queue full"))) == []
+
+
+async def test_a_crash_is_a_failure() -> None:
+    feed = Feed()
+    (event,) = await heard(feed, lambda: feed.crashed("a", "signal 9"))
+    assert (event.kind, event.reason, event.code) == ("failed", "signal 9", "engine_crashed")
+
+
+async def test_a_listener_that_is_too_slow_is_cut_off() -> None:
+    feed = Feed()
+    with feed.listen() as listener:
+        for _ in range(MAX_BEHIND + 10):
+            feed.removed("a")
+        got = [await listener.next() for _ in range(MAX_BEHIND + 1)]
+    assert got[-1] is None
+    assert all(event is not None for event in got[:-1])
+
+
+async def test_a_listener_waits_and_may_be_cancelled_without_loss() -> None:
+    feed = Feed()
+    with feed.listen() as listener:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await listener.next()
+        waiting = asyncio.create_task(listener.next())
+        await asyncio.wait({waiting}, timeout=0)
+        feed.removed("a")
+        assert await waiting == Event(engine="a", kind="removed")
+
+
+async def test_a_closed_feed_ends_new_listeners_too() -> None:
+    feed = Feed()
+    feed.close()
+    with feed.listen() as listener:
+        assert await listener.next() is None
+
+
+# All together ----------------------------------------------------------------------------
+
+
+async def test_the_monitors_sink_tells_all_even_after_one_fails() -> None:
+    class Broken(NullSink):
+        def finished(self, id: str, request: Finished) -> None:
+            raise RuntimeError("a bad sink")
+
+    notes: list[str] = []
+
+    class Last(NullSink):
+        def note(self, id: str, level: str, message: str) -> None:
+            notes.append(message)
+
+    reported: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    monitor = Monitor(Broken(), Last())
+    for sink in (monitor.sink, Tee(Broken(), monitor.completions)):
+        sink.finished("a", ended())
+        sink.note("a", "warning", "hello")
+    monitor.sink.loading("a", "weights", 0.1)
+    monitor.sink.loaded("a", ModelInfo(), 1.0)
+    monitor.sink.refused("a", Busy("full"))
+    monitor.sink.crashed("a", "signal 9")
+    monitor.sink.unloaded("a", "requested")
+    tally = monitor.completions.of("a")
+    assert tally.completed.requests == 2
+    assert (tally.loads, tally.rejected, tally.crashes, tally.unloads) == (1, 1, 1, 1)
+    assert notes == ["hello"]
+    assert len(reported) == 2
+
+
+# The host --------------------------------------------------------------------------------
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def host(clock: Clock, loads: list[float]) -> HostMonitor:
+    memory = Machine(8 << 30, 6 << 30, "this machine")
+    return HostMonitor(clock=clock, cpu_percent=lambda: loads.pop(0), memory=lambda: memory)
+
+
+def test_the_load_is_unknown_until_there_is_time_to_measure_it() -> None:
+    clock, loads = Clock(), [0.0, 40.0, 60.0]
+    monitor = host(clock, loads)
+    assert monitor.read().cpu_percent is None
+    clock.now += SHORTEST_S
+    assert monitor.read().cpu_percent == 40.0
+    clock.now += SHORTEST_S / 2
+    assert monitor.read().cpu_percent == 40.0
+    clock.now += SHORTEST_S / 2
+    assert monitor.read().cpu_percent == 60.0
+
+
+def test_memory_is_what_this_process_may_use() -> None:
+    reading = host(Clock(), [0.0]).read()
+    assert reading.memory_total_bytes == 8 << 30
+    assert reading.memory_available_bytes == 6 << 30
+
+
+def test_a_host_that_hides_its_load_has_none() -> None:
+    def hidden() -> float:
+        raise psutil.AccessDenied
+
+    clock = Clock()
+    monitor = HostMonitor(clock=clock, cpu_percent=hidden)
+    clock.now += SHORTEST_S
+    assert monitor.read().cpu_percent is None
