@@ -15,10 +15,9 @@ def check_loopback(host: str) -> None:
     """UsageError for an address that others than this machine can reach."""
     if not _is_loopback(host):
         raise UsageError(
-            f"listening on {host} would let everybody who can reach it use your models:\n"
-            "there are no API keys yet to tell who may",
+            f"--host {host} would let everybody who can reach this machine use your models:\n"
+            "there are no API keys yet that would tell who may",
             hint="--allow-unauthenticated if that is what you want, or --host 127.0.0.1",
-            param="--host",
         )
 
 
@@ -39,23 +38,18 @@ def _is_loopback(host: str) -> bool:
 def bind_error(error: OSError, host: str, port: int) -> KoloError | OSError:
     """Why the address cannot be listened on, and what to do."""
     if isinstance(error, socket.gaierror):
-        return UsageError(
-            f"--host {host}: {error.strerror}", hint="--host 127.0.0.1", param="--host"
-        )
+        return UsageError(f"--host {host}: {error.strerror}", hint="--host 127.0.0.1")
     match error.errno:
         case errno.EADDRINUSE:
             return UsageError(
                 f"port {port} of {host} is in use{_holder(port)}",
                 hint=f"--port {port + 1 if port < 65535 else 0}, or stop what uses it",
-                param="--port",
             )
         case errno.EACCES | errno.EPERM:
-            return UsageError(
-                f"this user may not listen on port {port}", hint="--port 8080", param="--port"
-            )
+            return UsageError(f"this user may not listen on port {port}", hint="--port 8080")
         case errno.EADDRNOTAVAIL:
             return UsageError(
-                f"{host} is no address of this machine", hint="--host 127.0.0.1", param="--host"
+                f"--host {host} is no address of this machine", hint="--host 127.0.0.1"
             )
     return error
 

@@ -20,7 +20,7 @@ from queue import SimpleQueue
 import msgspec
 
 from kolo import wire
-from kolo.engine.backend import Backend, Loader, OnProgress
+from kolo.engine.backend import Backend, Loader, OnProgress, Vocab
 from kolo.engine.calibrate import calibrate
 from kolo.engine.front import Front
 from kolo.engine.layout import flat
@@ -118,7 +118,7 @@ class Reader(threading.Thread):
                 tokens = vocab.tokenize(
                     op.text, add_special=op.add_special, parse_special=op.parse_special
                 )
-                pieces = [vocab.piece(token) for token in tokens]
+                pieces = [_spelled(vocab, token) for token in tokens]
                 self._done(request_id, Tokenized(tokens=list(tokens), pieces=pieces))
             case Detokenize():
                 bad = [token for token in op.tokens if not 0 <= token < vocab.n_tokens]
@@ -128,13 +128,18 @@ class Reader(threading.Thread):
                         hint=f"token ids are 0 to {vocab.n_tokens - 1}",
                         param="tokens",
                     )
-                data = b"".join(map(vocab.piece, op.tokens))
+                data = b"".join(_spelled(vocab, token) for token in op.tokens)
                 self._done(request_id, Detokenized(text=data.decode("utf-8", "replace")))
             case Render():
                 self._done(request_id, Rendered(prompt=self._front.render(op.chat)))
 
     def _done(self, request_id: int, result: Tokenized | Detokenized | Rendered) -> None:
         self._out.send(wire.Done(request_id, result))
+
+
+def _spelled(vocab: Vocab, token: int) -> bytes:
+    """A token as bytes, control tokens by their names."""
+    return vocab.piece(token) or vocab.text(token).encode()
 
 
 def serve(sock: socket.socket) -> None:

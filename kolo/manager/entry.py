@@ -208,7 +208,7 @@ class Entry:
             in_flight=engine.in_flight if engine is not None else 0,
             leases=self.leases,
             pinned=self.pinned,
-            ttl_s=self.ttl_s,
+            ttl_s=float(self.ttl_s),
             expires_s=remaining_s,
             memory_bytes=self.held.get(HOST, 0),
             device_bytes=self.held.get(DEVICE, 0),

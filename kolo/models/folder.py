@@ -76,7 +76,6 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise ConfigError(
-            f"the folder of models {folder}: {error.strerror}",
+            f"cannot read the folder of models {folder}: {error.strerror}",
             hint="Give a folder that exists and may be read.",
-            param="models_dir",
         ) from error

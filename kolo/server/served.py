@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from kolo.config import BUILTIN_MODEL
 from kolo.errors import ModelNotFound
-from kolo.manager.entry import EngineStatus
+from kolo.manager.status import EngineStatus
 from kolo.models.resolve import resolve
 from kolo.server.service import Service
 

@@ -30,7 +30,7 @@ ENDLESS = {"row_ms": 5, "words": 10**9}
 def spec(id: str, script: Mapping[str, Any] | None = None, **more: Any) -> ModelSpec:
     """A fake engine that acts by ``script`` (``engine.fake.Script``)."""
     path = Path(msgspec.json.encode(script or {}).decode())
-    params = more.pop("params", LoadParams(parallel=8, ctx=4096))
+    params = more.pop("params", LoadParams(parallel=8, ctx=4096, warmup=False))
     return ModelSpec(id=id, path=path, params=params, source="config", **more)
 
 

@@ -304,7 +304,7 @@ async def test_a_crash_fails_every_stream_and_the_next_request_is_answered(home:
 
 
 async def test_one_engine_that_crashes_leaves_the_others_alone(home: House) -> None:
-    home.manager.register(spec("a", {"words": 10**9, "crash_after_calls": 400}))
+    home.manager.register(spec("a", {"words": 10**9, "crash_after_calls": 50}))
     home.manager.register(spec("b"))
     async with home.manager.lease("a") as bad, home.manager.lease("b") as good:
         wrong, right = await asyncio.gather(

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from serving import FAKE, House, Reply, fake, house
 
 from kolo.config import ModelSettings, Settings
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 12, "ignore_eos": True}
 TIMINGS = {
@@ -28,9 +31,9 @@ TIMINGS = {
 }
 
 
-@pytest.fixture
-async def fakes(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path) as made:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def fakes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with house(tmp_path_factory.mktemp("house")) as made:
         yield made
 
 
@@ -71,14 +74,14 @@ async def test_a_chat_reply_has_openais_shape(fakes: House) -> None:
 
 
 async def test_the_same_prompt_again_is_counted_as_cached(fakes: House) -> None:
-    first = (await fakes.chat(**GREEDY)).json
-    again = (await fakes.chat(**GREEDY)).json
+    first = (await fakes.chat("once more", **GREEDY)).json
+    again = (await fakes.chat("once more", **GREEDY)).json
     cached = again["usage"]["prompt_tokens_details"]["cached_tokens"]
     assert cached == first["usage"]["prompt_tokens"] - 1
     assert again["timings"]["cache_n"] == cached
     assert again["timings"]["prompt_n"] == 1
     assert again["choices"] == first["choices"]
-    fresh = (await fakes.chat(**GREEDY, cache_prompt=False)).json
+    fresh = (await fakes.chat("once more", **GREEDY, cache_prompt=False)).json
     assert fresh["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
 
 
@@ -132,7 +135,7 @@ async def test_log_probabilities_in_chats_shape(fakes: House) -> None:
     for token in tokens:
         assert bytes(token["bytes"]).decode() == token["token"]
         assert len(token["top_logprobs"]) == 2
-        assert token["top_logprobs"][0]["token"] == token["token"]
+        assert token["logprob"] <= token["top_logprobs"][0]["logprob"]
         assert token["logprob"] <= 0
     stream = await fakes.chat(**fields, stream=True)
     found = [c["choices"][0]["logprobs"] for c in stream.events[:-1]]

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from serving import House, house
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 CHAT = "/v1/chat/completions"
 
 
-@pytest.fixture
-async def fakes(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path) as made:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def fakes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with house(tmp_path_factory.mktemp("house")) as made:
         yield made
 
 

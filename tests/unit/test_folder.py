@@ -67,9 +67,8 @@ def test_a_link_to_nowhere_is_missing(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="No such file or directory") as caught:
+    with pytest.raises(ConfigError, match=r"nowhere: No such file or directory"):
         found(tmp_path / "nowhere")
-    assert caught.value.param == "models_dir"
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,7 @@ class LlamaContext:
         context = llama_cpp.llama_init_from_model(self.model.handle, wanted)
         if context is None:
             raise load_error(f"llama.cpp could not make a context of {n_slots} x {per_slot} tokens")
+        self._kv_bytes = log.kv_cache_bytes()
         self.n_slots = n_slots
         self.n_ctx = min(int(llama_cpp.llama_n_ctx_seq(context)), per_slot)
         self.n_batch = int(llama_cpp.llama_n_batch(context))
@@ -113,6 +114,7 @@ class LlamaContext:
     n_slots = 1
     n_ctx = 0
     n_batch = 1
+    _kv_bytes = 0
 
     def _attach_adapters(self) -> list[object]:
         if not self.params.lora or self._context is None:
@@ -164,6 +166,7 @@ class LlamaContext:
             pooling=self.params.pooling or model.pooling or "none",
             threads=self.n_threads,
             gpu_layers=model.gpu_layers,
+            kv_bytes=self._kv_bytes,
             devices=[device.name for device in devices()],
             system_info=(llama_cpp.llama_print_system_info() or b"").decode(),
             sampling=model.sampling(),

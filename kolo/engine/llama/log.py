@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 from collections import deque
 
 import llama_cpp
 
-_WARN, _ERROR, _CONT = 3, 4, 5
+_DEBUG, _WARN, _ERROR, _CONT = 1, 3, 4, 5
 _recent: deque[tuple[int, str]] = deque(maxlen=60)
 _verbose = bool(os.environ.get("KOLO_DEBUG"))
 _level = 0
@@ -18,6 +19,8 @@ _level = 0
 def _write(level: int, text: bytes, _user: object) -> None:
     global _level
     _level = _level if level == _CONT else level
+    if _level == _DEBUG:
+        return
     line = text.decode("utf-8", "replace").rstrip("\n")
     if not line.strip(" ."):
         return
@@ -38,6 +41,13 @@ def capture() -> None:
 
 def forget() -> None:
     _recent.clear()
+
+
+def kv_cache_bytes() -> int:
+    """Size of the KV cache that was allocated last, which only the log tells; 0 if it did not."""
+    sizes = (re.search(r"kv_cache: size =\s*([0-9.]+) MiB", line) for _, line in _recent)
+    found = [float(size[1]) for size in sizes if size]
+    return int(found[-1] * 2**20) if found else 0
 
 
 def complaints(limit: int = 6) -> str:

@@ -75,7 +75,7 @@ async def add(service: Service, spec: ModelSpec, *, load: bool) -> Added:
 async def remove(service: Service, one: Served, *, force: bool) -> None:
     """Forget an engine; its file stays. EngineConfigured for one that is not the requests' to
     forget, Busy for one that is in use, unless ``force``."""
-    if one.source == "builtin" or one.id == BUILTIN_MODEL:
+    if one.id == BUILTIN_MODEL:
         raise EngineConfigured(
             f"{one.id} is built in and cannot be removed",
             hint="POST /models/unload frees its memory.",

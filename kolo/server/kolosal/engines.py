@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 from quart import Response, request
 
-from kolo.manager.entry import EngineStatus
+from kolo.manager.status import EngineStatus
 from kolo.server.body import decode
 from kolo.server.envelope import problem_of
 from kolo.server.kolosal.adding import add, find, new_spec, params_of, remove

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from kolo.errors import (
-    BadParameter,
     BadTemplate,
     Busy,
     ConfigError,
@@ -12,7 +11,7 @@ from kolo.errors import (
     Unsupported,
     UsageError,
 )
-from kolo.server.kolosal.problems import EngineExists
+from kolo.server.kolosal.problems import PATH_ERRORS, EngineExists
 from kolo.server.llama.completion import completion, infill
 from kolo.server.llama.generation import FinalReply, InfillBody, NativeBody, PartialReply
 from kolo.server.llama.props import NotLoaded, props, slots
@@ -146,7 +145,7 @@ ROUTES = [
         summary="Load a model, by default without waiting for it",
         body=LoadBody,
         reply=LoadReply,
-        errors=(*ENGINE_ERRORS, BadParameter, AlreadyRunning, EngineExists, ConfigError),
+        errors=(*ENGINE_ERRORS, *PATH_ERRORS, AlreadyRunning, EngineExists, ConfigError),
     ),
     Route(
         method="POST",

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from kolo.errors import BadParameter, KoloError, ModelNotFound
 from kolo.manager.engine import Engine
 from kolo.models.folder import stem
-from kolo.models.resolve import ModelSpec, resolve
+from kolo.models.resolve import ModelSpec
 from kolo.server.kolosal.adding import check_id, params_of
+from kolo.server.kolosal.locate import locate
 from kolo.server.kolosal.problems import EngineExists
 from kolo.server.llama.verbs import AlreadyRunning, LoadVerb
 from kolo.server.served import Served, find_served, served
@@ -82,10 +83,12 @@ def _target(service: Service, body: LoadVerb) -> _Target:
     try:
         named = find_served(service, body.model)
     except ModelNotFound:
-        spec = resolve(body.model, service.settings)
-        reference, path, base = str(spec.path), str(spec.path), service.settings.engine
-        own = _called(service, stem(spec.path))
-        id = stem(spec.path) if own is None or own.path == path else path
+        if not body.model.startswith("/"):
+            raise
+        file = locate(body.model, param="model")
+        reference, path, base = str(file), str(file), service.settings.engine
+        own = _called(service, stem(file))
+        id = stem(file) if own is None or own.path == path else path
     else:
         reference, path, base = named.id, named.path, params_of(service, named)
         id = named.id

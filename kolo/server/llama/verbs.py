@@ -19,7 +19,7 @@ Reference = Annotated[
     Meta(
         min_length=1,
         max_length=4096,
-        description="A model of GET /models, or the path of a file on the server's machine.",
+        description="A model of GET /models, or an absolute path on the server's machine.",
     ),
 ]
 Id = Annotated[str, Meta(min_length=1, max_length=256)]

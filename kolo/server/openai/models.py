@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import UNSET
 from quart import Response
 
-from kolo.manager.entry import EngineStatus
+from kolo.manager.status import EngineStatus
 from kolo.server.openai.replies import (
     ArchitectureReply,
     MetaReply,
