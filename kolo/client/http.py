@@ -188,7 +188,7 @@ def _by_code() -> dict[str, type[KoloError]]:
     while waiting:
         cls = waiting.pop()
         found[cls.code] = cls
-        waiting += cls.__subclasses__()
+        waiting += (each for each in cls.__subclasses__() if each.__module__ == cls.__module__)
     found[InternalError.code] = InternalError
     return found
 

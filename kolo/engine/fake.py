@@ -81,7 +81,7 @@ class FakeVocab:
         return _FIRST_SPECIAL + _SPECIALS.index(text) if text in _SPECIALS else None
 
     def pair(self, first: str, second: str) -> array[int]:
-        return array("i", f"{first}\0{second}".encode())
+        return array("i", list(f"{first}\0{second}".encode()))
 
     def text(self, token: int | None) -> str:
         if token is None:

@@ -20,7 +20,7 @@ from kolo.engine.layout import Costs, Layout
 from kolo.engine.pooling import PooledJob
 from kolo.engine.prefix import PrefixCache
 from kolo.engine.scheduler import Decode, Prefill, PrefillPace, Scheduler, Sequence
-from kolo.errors import DeadlineExceeded, InternalError, KoloError, internal
+from kolo.errors import DeadlineExceeded, EngineStopped, InternalError, KoloError, internal
 from kolo.types import Delta, EngineStats, Generated, LoadParams, SlotStats
 
 Item = Job | PooledJob | wire.Cancel | wire.Submit
@@ -102,7 +102,10 @@ class Loop:
         job = self._jobs.get(request_id)
         if job is not None:
             self._send(wire.Done(request_id, self._close(job)))
-        self._pooled = deque(job for job in self._pooled if job.id != request_id)
+        for pooled in [job for job in self._pooled if job.id == request_id]:
+            self._pooled.remove(pooled)
+            stopped = EngineStopped("the request was cancelled", hint="send it again")
+            self._send(wire.Failed(request_id, stopped.info()))
 
     def _expire(self) -> None:
         if not self._timed:

@@ -280,7 +280,7 @@ async def test_stopping_fails_what_is_open_and_is_no_crash(
 ) -> None:
     engine = await open_engine(SILENT)
     stream = engine.submit(GENERATE)
-    await engine.stop("make room", grace_ms=60_000)
+    await engine.stop("make room", grace_ms=0)
     with pytest.raises(EngineStopped, match="make room"):
         await anext(stream)
     assert engine.state == "stopped"

@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from homes import home
 from serving import ENDLESS, House, fake, house, served
 
 from kolo.client import engines
 from kolo.client.connection import RemoteConnection
 from kolo.client.http import Http
-from kolo.config import ManagerSettings, Settings
 from kolo.errors import (
     BadParameter,
     Busy,
     ContextLengthExceeded,
     EngineCrashed,
+    EngineStopped,
     InternalError,
     LoadFailed,
     ModelNotFound,
-    ServerUnreachable,
     Unsupported,
 )
 from kolo.models.resolve import ModelSpec
@@ -64,11 +64,11 @@ async def remote(
 ) -> AsyncIterator[tuple[RemoteConnection, Http, House]]:
     """A connection to a server of fake engines, over a real socket."""
     async with (
-        house(folder, specs=specs or [fake("fake")], **more) as home,
-        served(home) as at,
+        house(folder, specs=specs or [fake("fake")], **more) as there,
+        served(there) as at,
         Http(f"http://127.0.0.1:{at.port}") as http,
     ):
-        yield RemoteConnection(http, watcher), http, home
+        yield RemoteConnection(http, watcher), http, there
 
 
 async def answer(connection: RemoteConnection, op: Generate, model: str = "fake") -> list[Delta]:
@@ -92,14 +92,14 @@ def text(deltas: list[Delta], index: int = 0) -> str:
         Generate(input=Prompt(tokens=[104, 105]), sampling=GREEDY, max_tokens=9),
         Generate(input=TEXT, sampling=GREEDY, max_tokens=20, n=3),
         Generate(input=TEXT, sampling=GREEDY, stop=["models", "from"], max_tokens=200),
-        Generate(input=TEXT, sampling=GREEDY, constraint=Constraint(grammar='root ::= "ja" "!"*')),
+        Generate(input=TEXT, sampling=GREEDY, constraint=Constraint(grammar='root ::= "ja" "!"')),
         Generate(input=CHAT, sampling=GREEDY, constraint=Constraint(json_schema={"const": "é"})),
         Generate(input=CHAT, sampling=Sampling(temperature=2.0, top_k=9, seed=3), max_tokens=30),
     ],
 )
 async def test_an_answer_is_that_of_the_engine_itself(tmp_path: Path, op: Generate) -> None:
-    async with remote(tmp_path) as (connection, _, home):
-        async with home.manager.lease("fake") as engine, engine.submit(op) as stream:
+    async with remote(tmp_path) as (connection, _, there):
+        async with there.manager.lease("fake") as engine, engine.submit(op) as stream:
             ours = [delta async for delta in stream]
             local = stream.result
         remote_stream = await connection.generate("fake", op)
@@ -127,13 +127,13 @@ async def test_an_answer_is_that_of_the_engine_itself(tmp_path: Path, op: Genera
         Detokenize(tokens=[104, 195, 169]),
         Render(chat=CHAT),
         Embed(inputs=["one", "two two"]),
-        Rerank(query="q", documents=["aaa", "b", "cc"]),
+        Rerank(query="q", documents=["one two three.", "one two", "four"]),
     ],
 )
 async def test_a_call_is_that_of_the_engine_itself(tmp_path: Path, op: Operation) -> None:
     assert not isinstance(op, Generate | Inspect)
-    async with remote(tmp_path) as (connection, _, home):
-        async with home.manager.lease("fake") as engine:
+    async with remote(tmp_path) as (connection, _, there):
+        async with there.manager.lease("fake") as engine:
             local = await engine.call(op)
         assert await connection.call("fake", op) == local
 
@@ -154,19 +154,19 @@ async def test_what_a_call_cannot_carry_is_refused(tmp_path: Path) -> None:
 
 
 async def test_closing_a_stream_frees_the_slot(tmp_path: Path) -> None:
-    async with remote(tmp_path, fake("fake", ENDLESS, parallel=1)) as (connection, _, home):
+    async with remote(tmp_path, fake("fake", ENDLESS, parallel=1)) as (connection, _, there):
         stream = await connection.generate("fake", Generate(input=TEXT))
         await anext(aiter(stream))
         await stream.aclose()
         assert stream.result is None
-        await home.sink.until(lambda: bool(home.sink.requests))
-        assert home.sink.requests[0].cancelled
+        await there.sink.until(lambda: bool(there.sink.requests))
+        assert there.sink.requests[0].cancelled
 
 
 async def test_errors_are_those_of_the_engine(tmp_path: Path) -> None:
     specs = [
         fake("fake", ctx=64),
-        fake("crash", {"crash_after_calls": 3}),
+        fake("crash", {"crash_after_calls": 9, "words": 10**9}),
         fake("bad", {"refuse": "no such tensor"}),
     ]
     async with remote(tmp_path, *specs) as (connection, _, _):
@@ -184,34 +184,39 @@ async def test_errors_are_those_of_the_engine(tmp_path: Path) -> None:
 
 
 async def test_a_full_queue_is_busy_and_says_for_how_long(tmp_path: Path) -> None:
-    settings = Settings(manager=ManagerSettings(max_queue=1))
     spec = fake("fake", ENDLESS, parallel=1)
-    async with remote(tmp_path, spec, settings=settings) as (connection, _, home):
-        first = await connection.generate("fake", Generate(input=TEXT))
-        await anext(aiter(first))
-        waiting = asyncio.create_task(connection.generate("fake", Generate(input=TEXT)))
-        while home.manager.list()[0].in_flight < 2:
-            await asyncio.sleep(0)
-        with pytest.raises(Busy) as caught:
-            await connection.generate("fake", Generate(input=TEXT))
-        assert (caught.value.retry_after_s or 0) >= 1
-        waiting.cancel()
-        await asyncio.wait({waiting})
-        await first.aclose()
+    async with home(tmp_path, max_queue=1) as small, served(small) as at:
+        small.manager.register(spec)
+        async with Http(f"http://127.0.0.1:{at.port}") as http:
+            connection = RemoteConnection(http)
+            first = await connection.generate("fake", Generate(input=TEXT))
+            asking = [connection.generate("fake", Generate(input=TEXT)) for _ in range(2)]
+            waiting = [asyncio.create_task(one) for one in asking]
+            done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            error = done.pop().exception()
+            assert isinstance(error, Busy)
+            assert (error.retry_after_s or 0) >= 1
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left)
+            await first.aclose()
 
 
 async def test_a_server_that_stops_under_an_answer_ends_it(tmp_path: Path) -> None:
-    async with house(tmp_path, specs=[fake("fake", ENDLESS)]) as home, served(home) as at:
-        async with Http(f"http://127.0.0.1:{at.port}") as http:
-            stream = await RemoteConnection(http).generate("fake", Generate(input=TEXT))
-            deltas = aiter(stream)
-            await anext(deltas)
-            at.stop.ask()
-            at.stop.ask()
-            with pytest.raises((ServerUnreachable, Exception), match="stopped|went away|before"):
-                async for _ in deltas:
-                    pass
-            await stream.aclose()
+    async with (
+        house(tmp_path, specs=[fake("fake", ENDLESS)]) as stopping,
+        served(stopping) as at,
+        Http(f"http://127.0.0.1:{at.port}") as http,
+    ):
+        stream = await RemoteConnection(http).generate("fake", Generate(input=TEXT))
+        deltas = aiter(stream)
+        await anext(deltas)
+        at.stop.ask()
+        at.stop.ask()
+        with pytest.raises(EngineStopped):
+            async for _ in deltas:
+                pass
+        await stream.aclose()
 
 
 # Engines -------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from kolo.errors import BadGrammar
 
 MAX_DEPTH = 1500
 """Sum of the depths of all rules. llguidance's compiler recurses along references and would
-overflow an 8 MiB stack at some three times this."""
+overflow an 8 MiB stack at four times this."""
 
 Rules = dict[str, Node]
 

@@ -64,6 +64,7 @@ class Exit:
         self._pieces = pieces
         self._tokenize = tokenize
         self._bytes = {piece[0]: token for token, piece in enumerate(pieces) if len(piece) == 1}
+        self._longest = max(map(len, pieces), default=1)
         self._tries = 0
 
     def spell(self, data: bytes) -> list[int]:
@@ -98,9 +99,10 @@ class Exit:
 
     def _steps(self, matcher: Any, text: Text, room: int) -> list[Step]:
         """What may be done next, best first."""
-        if forced := self.spell(matcher.compute_ff_bytes()):
+        if data := matcher.compute_ff_bytes():
+            forced = self.spell(data) if len(data) <= room * self._longest else []
             after = _advanced(matcher, forced)
-            return [] if after is None else [(forced, after)]
+            return [(forced, after)] if forced and after is not None else []
         if text.in_string and not text.escaped:
             usual = self._leaf(matcher, _USUAL, b'"', room)
             return usual or self._leaf(matcher, _ANY, b'"', room)

@@ -16,6 +16,9 @@ from kolo.engine.constraint.keywords import Node, refuse
 MAX_MERGED = 3_000
 """Subschemas that ``allOf`` and its like make llguidance merge, references followed."""
 
+MAX_BRANCHES = 150
+"""Of a ``oneOf``, whose branches are compared each with each."""
+
 Schema = Node | bool
 
 
@@ -61,6 +64,8 @@ def check_exclusive(
     path: str, written: Sequence[Schema], given: Sequence[Schema], apart: Apart
 ) -> None:
     """Refuse a ``oneOf`` of which a value written for one branch might match another as well."""
+    if len(given) > MAX_BRANCHES:
+        refuse(path, f"over {MAX_BRANCHES} branches cannot be told apart", "Write anyOf.")
     for i, own in enumerate(written):
         for j, other in enumerate(given):
             if i != j and not apart(own, other):

@@ -8,6 +8,8 @@ double cannot hold a bound, goes inwards.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from kolo.engine.constraint.pattern import (
@@ -24,7 +26,10 @@ MAX_COUNT = 1_000_000
 LARGEST = 9223372036854774784.0
 """The last number below 2**63 that a double holds."""
 EXACT = 2**53
+MAX_STEP = 10_000
+"""Largest ``multipleOf``, its decimals counted as digits: the automaton has a state for each."""
 MAX_CONST_LEVELS = 20
+MAX_CONST_CHARS = 20_000
 
 Node = dict[str, Any]
 
@@ -56,8 +61,25 @@ def numbers(node: Node, path: str) -> Node:
         step = _number(node, "multipleOf", path)
         if step <= 0:
             refuse(f"{path}/multipleOf", f"{step} is not over 0", "Use a positive number.")
+        if scaled(step)[0] > MAX_STEP:
+            refuse(f"{path}/multipleOf", f"{step} has too many digits", "Use a rounder number.")
         out["multipleOf"] = step
     return out
+
+
+def scaled(step: float) -> tuple[int, int]:
+    """``step`` as an integer over a power of ten, which is the second of the pair."""
+    number = Decimal(str(step))
+    digits = max(0, -int(number.normalize().as_tuple().exponent))
+    return int(number.scaleb(digits)), digits
+
+
+def check_steps(steps: Mapping[float, str]) -> None:
+    """Refuse steps (each with its path) that, merged, would have too long a period."""
+    pairs = [scaled(step) for step in steps]
+    digits = max((power for _, power in pairs), default=0)
+    if math.lcm(*(number * 10 ** (digits - power) for number, power in pairs)) > MAX_STEP:
+        refuse(list(steps.values())[-1], "too many steps to merge", "Merge them by hand.")
 
 
 def strings(node: Node, path: str) -> list[Node]:
@@ -201,11 +223,13 @@ def _string_format(node: Node, path: str) -> str | None:
 def _check_constant(value: Any, path: str, level: int = 0) -> None:
     if level > MAX_CONST_LEVELS:
         refuse(path, f"a value over {MAX_CONST_LEVELS} levels deep", "Use a flatter one.")
+    if isinstance(value, str) and len(value) > MAX_CONST_CHARS:
+        refuse(path, f"a string over {MAX_CONST_CHARS} characters long", "Use a shorter one.")
     if isinstance(value, str) and not is_writable(value):
         refuse(path, "a string with control characters that JSON here cannot hold", "Use others.")
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) > LARGEST or int(float(value)) != value:
-            refuse(path, f"the number {value} cannot be kept exactly", "Use a string.")
+            refuse(path, f"the number {str(value)[:30]} cannot be kept exactly", "Use a string.")
     elif isinstance(value, float) and not abs(value) <= LARGEST:
         refuse(path, f"the number {value} cannot be kept exactly", "Use a string.")
     elif isinstance(value, list):

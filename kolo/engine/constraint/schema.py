@@ -29,6 +29,7 @@ from kolo.engine.constraint import graph
 from kolo.engine.constraint.disjoint import Apart
 from kolo.engine.constraint.keywords import (
     Node,
+    check_steps,
     constants,
     counts,
     names,
@@ -45,7 +46,7 @@ MAX_LEVELS = 40
 """Subschemas within each other, references not followed."""
 MAX_DEPTH = 400
 """Sum of the levels of all definitions in use. llguidance recurses along references and would
-overflow an 8 MiB stack at three times this."""
+overflow an 8 MiB stack at four times this."""
 MAX_OPTIONAL = 400
 """Optional properties of one object; llguidance gives up at 500."""
 
@@ -134,6 +135,7 @@ class _Writer:
         self.loose: set[str] = set()
         self.places: list[tuple[str, Schema]] = []
         self.merges: list[tuple[str, Schema]] = []
+        self.steps: dict[float, str] = {}
         self.exclusive: list[tuple[str, list[Schema], list[Schema]]] = []
 
     def run(self) -> Prepared:
@@ -150,6 +152,8 @@ class _Writer:
                 refuse(self.paths[name], "too many nested definitions", "Use a smaller schema.")
         graph.check_loops(self.defs, self.paths)
         graph.check_merges(self.merges, self.defs)
+        if self.merges:
+            check_steps(self.steps)
         graph.check_ends(self.defs, self.paths)
         apart = Apart(
             lambda ref: self.defs[graph.target(ref)], lambda ref: self.resolve(ref, "")[1]
@@ -209,6 +213,8 @@ class _Writer:
         head |= constants(node, path)
         self.nodes += len(head.get("enum", ()))
         head |= numbers(node, path)
+        if "multipleOf" in head:
+            self.steps[head["multipleOf"]] = f"{path}/multipleOf"
         text, *more = strings(node, path) or [{}]
         head |= text | self.array(node, path, level)
         head |= self.object(node, path, level, loose=loose)

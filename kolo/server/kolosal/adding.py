@@ -13,8 +13,8 @@ from kolo.server.kolosal.locate import locate
 from kolo.server.kolosal.problems import (
     EngineConfigured,
     EngineExists,
-    EngineNotFound,
     LoadingFailed,
+    not_found,
 )
 from kolo.server.served import Served, find_served, served
 from kolo.server.service import Service
@@ -107,7 +107,7 @@ def find(service: Service, id: str, body_id: str | None, param: str) -> Served:
     try:
         return find_served(service, id)
     except ModelNotFound as error:
-        raise EngineNotFound(error.message, hint=error.hint, param=param) from None
+        raise not_found(error, param) from None
 
 
 def params_of(service: Service, one: Served) -> LoadParams:

@@ -47,8 +47,12 @@ class ModelExists(EngineExists):
     code = "model_already_loaded"
 
 
-class EngineNotFound(ModelNotFound):
-    type = "not_found_error"
+def not_found(error: ModelNotFound, param: str) -> ModelNotFound:
+    """``error`` with Kolosal's type. No class of its own: a client tells errors by their code,
+    and one code is one class."""
+    told = ModelNotFound(error.message, hint=error.hint, param=param)
+    vars(told)["type"] = "not_found_error"
+    return told
 
 
 class EngineConfigured(UsageError):
