@@ -37,7 +37,7 @@ class ManagerSettings(Struct, frozen=True, kw_only=True):
     """How long an unused engine stays loaded; 0 is for ever."""
     load_timeout_s: Seconds = field(default=Seconds(600), name="load_timeout")
     max_queue: Annotated[int, Meta(ge=1, le=1_000_000)] = 256
-    """Requests that may wait or run in one engine."""
+    """Requests that may wait for a slot of one engine."""
     restart_backoff_s: Seconds = field(default=Seconds(1), name="restart_backoff")
     """Pause after an engine crashed twice in a row; doubles with each further crash."""
     restart_backoff_max_s: Seconds = field(default=Seconds(30), name="restart_backoff_max")
