@@ -46,8 +46,10 @@ async def run(what: Plan, paths: Paths) -> int:
 
             def listening(host: str, port: int) -> None:
                 url = beacon.server_url(host, port)
+                remark = _announce(paths, url)  # whoever reads the greeting finds the server
                 _greet(app, url, what)
-                _announce(paths, url)
+                if remark:
+                    talk(remark)
                 loads.extend(asyncio.create_task(_load(manager, name)) for name in what.load)
 
             try:
@@ -147,15 +149,15 @@ def _remarks(registry: Registry) -> Iterator[str]:
             yield f"{spec.id}, added at run time: its file {spec.path} is not there now"
 
 
-def _announce(paths: Paths, url: str) -> None:
-    """Let other commands find this server, unless one was there before."""
+def _announce(paths: Paths, url: str) -> str:
+    """Let other commands find this server, or say how they can."""
     try:
         other = beacon.light(paths, url)
     except OSError as error:
-        talk(f"other commands need --url {url} to find this server: {error}")
-        return
-    if other is not None:
-        talk(
-            f"other commands use the server that was there before, at {other.url} "
-            f"(pid {other.pid}); this one with --url {url}"
-        )
+        return f"other commands need --url {url} to find this server: {error}"
+    if other is None:
+        return ""
+    return (
+        f"other commands use the server that was there before, at {other.url} "
+        f"(pid {other.pid}); this one with --url {url}"
+    )

@@ -70,11 +70,20 @@ class GrammarCompiler:
         self._vocab: _Vocab | None = None
         self._cache: OrderedDict[bytes, Matcher] = OrderedDict()
 
+    def warm_up(self) -> _Vocab:
+        """Read the vocabulary, if that is not done yet; best while a model loads.
+
+        A large one takes seconds, one of them with Python's lock held: streams would stand still.
+        """
+        if self._vocab is None:
+            self._vocab = _Vocab(self._source)
+        return self._vocab
+
     def compile(self, constraint: Constraint | None, *, lark: str | None = None) -> Matcher:
         """The matcher, at its start, of ``constraint`` or of a whole Lark grammar ``lark``.
 
-        Raises BadGrammar, which names what is wrong and where. Takes milliseconds; the first
-        one of a large vocabulary a second or two more.
+        Raises BadGrammar, which names what is wrong and where. Takes milliseconds once the
+        vocabulary is there, and microseconds for a constraint that was compiled lately.
         """
         try:
             key = msgspec.json.encode((constraint, lark))
@@ -91,9 +100,7 @@ class GrammarCompiler:
         return self._cache[key].clone()
 
     def _compile(self, constraint: Constraint | None, lark: str | None) -> Matcher:
-        if self._vocab is None:
-            self._vocab = _Vocab(self._source)
-        vocab = self._vocab
+        vocab = self.warm_up()
         core = compiling.matcher(constraint, lark, vocab.tokenizer, vocab.token, vocab.eog)
         json_text = constraint is not None and (
             constraint.json_object or constraint.json_schema is not None

@@ -9,8 +9,9 @@ from typing import Protocol
 import psutil
 from msgspec.structs import replace
 
+from kolo.errors import ModelInvalid
 from kolo.manager.budget import DEVICE, HOST, Pools
-from kolo.manager.machine import Machine, available
+from kolo.manager.machine import Machine, available, gpu_present
 from kolo.manager.memory import check_fit, default_ctx, default_parallel
 from kolo.models.gguf import read_model
 from kolo.models.resolve import ModelSpec
@@ -61,10 +62,18 @@ class MachineGauge:
 
     def need(self, spec: ModelSpec, room: Pools) -> Need:
         header = read_model(spec.path)
+        if refusal := header.refusal():
+            raise ModelInvalid(
+                f"{spec.path} is not a model that Kolo can run: {refusal}",
+                hint="Load a GGUF that generates text, embeds or ranks.",
+                param="model",
+            )
         room_bytes = max(room.get(HOST, 0), 0)
         params = replace(spec.params, parallel=spec.params.parallel or default_parallel(header))
         params = replace(params, ctx=params.ctx or default_ctx(header, params, room_bytes))
-        estimate = check_fit(header, params, room_bytes, self._limit())
+        # Clients ask for GPU layers by habit; without a GPU llama.cpp keeps them on the host.
+        charged = params if gpu_present() else replace(params, gpu_layers=0)
+        estimate = check_fit(header, charged, room_bytes, self._limit())
         return Need(params, {HOST: estimate.total_bytes, DEVICE: estimate.device_bytes})
 
     def held(self, pid: int, need: Pools) -> Pools:

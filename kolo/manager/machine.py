@@ -7,6 +7,7 @@ are read as well and the tightest counts.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from msgspec import Struct
 
 _PROC = Path("/proc/self/cgroup")
 _CGROUPS = Path("/sys/fs/cgroup")
+_DEVICES = Path("/dev")
 _CPUS = Path("/sys/devices/system/cpu")
 
 
@@ -48,6 +50,13 @@ def physical_cores(proc: Path = _PROC, cgroups: Path = _CGROUPS, cpus: Path = _C
     cores = {_siblings(cpus / f"cpu{cpu}" / "topology") or str(cpu) for cpu in allowed}
     quotas = [_group_cores(folder) for folder in _folders(proc, cgroups, "cpu")]
     return max(1, int(min([len(cores), *(quota for quota in quotas if quota is not None)])))
+
+
+def gpu_present(devices: Path = _DEVICES) -> bool:
+    """Whether the system shows a GPU that llama.cpp could use: NVIDIA, AMD (KFD) or any that
+    renders; or the unified memory of macOS."""
+    nodes = ("nvidia[0-9]*", "kfd", "dri/renderD*", "dxg")
+    return sys.platform == "darwin" or any(next(devices.glob(node), None) for node in nodes)
 
 
 def _siblings(topology: Path) -> str:

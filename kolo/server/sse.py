@@ -20,6 +20,7 @@ from quart import Response
 from kolo.manager.engine import Engine
 from kolo.server.answer import Source, open_source
 from kolo.server.envelope import Problem, problem_of
+from kolo.server.patience import Patience
 from kolo.server.service import Service
 from kolo.types import Delta, Generate, Generated, SlotStats
 
@@ -121,7 +122,9 @@ async def _events(
             engine = leasing.result()
             source = await held.enter_async_context(open_source(engine, ops))
             opening = await renderer.begin(engine)
-            while (got := await _next(source, renderer, silence_s)) != []:
+            patience = Patience(silence_s)
+            held.callback(patience.close)
+            while (got := await _next(source, renderer, patience)) != []:
                 if isinstance(got, list):
                     got = opening + renderer.deltas(got)
                     opening = b""
@@ -134,13 +137,12 @@ async def _events(
         yield renderer.failed(problem_of(error))
 
 
-async def _next(source: Source, renderer: Renderer, silence_s: float) -> list[Delta] | bytes:
+async def _next(source: Source, renderer: Renderer, patience: Patience) -> list[Delta] | bytes:
     """The next deltas, none at the end, or what is sent while there are none."""
     if renderer.wants_progress or renderer.wants_start:
-        return await _first(source, renderer, silence_s)
+        return await _first(source, renderer, patience.seconds)
     try:
-        async with asyncio.timeout(silence_s):
-            return await source.next_batch()
+        return await patience.wait(source.next_batch())
     except TimeoutError:
         return renderer.heartbeat
 

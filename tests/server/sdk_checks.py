@@ -127,7 +127,13 @@ def check_stream_closed_early(ai: OpenAI) -> None:
 def check_n_stop_seed(ai: OpenAI) -> None:
     def draw(seed: int) -> list[str | None]:
         reply = ai.chat.completions.create(
-            model=MODEL, messages=ASK, n=3, seed=seed, temperature=1.5, max_tokens=8
+            model=MODEL,
+            messages=ASK,
+            n=3,
+            seed=seed,
+            temperature=2,
+            max_tokens=8,
+            extra_body={"samplers": ["temperature"]},
         )
         assert [choice.index for choice in reply.choices] == [0, 1, 2]
         return [choice.message.content for choice in reply.choices]

@@ -1,70 +1,67 @@
-"""What a model needs by its header, what a process holds, what the budget leaves."""
+"""What a load is thought to take, before a worker is started."""
 
 from __future__ import annotations
 
-import os
+from importlib.resources import files
 from pathlib import Path
 
-import psutil
 import pytest
-from ggufs import build
+from ggufs import tiny_llama
 
-from kolo.errors import OutOfMemory
-from kolo.manager import gauge
+from kolo.errors import ModelInvalid, OutOfMemory
 from kolo.manager.budget import DEVICE, HOST
 from kolo.manager.gauge import MachineGauge
-from kolo.manager.machine import Machine
+from kolo.manager.machine import gpu_present
 from kolo.models.resolve import ModelSpec
 from kolo.types import LoadParams
 from kolo.units import Budget
 
-GIB = 1 << 30
-NOBODY = 2**30
-"""No process has this id."""
+GUIDE = Path(str(files("kolo.models") / "data" / "guide.gguf"))
+ROOMY = {HOST: 8 << 30}
 
 
-def spec(folder: Path, **params: int) -> ModelSpec:
-    path = build(folder, "llama")
-    return ModelSpec(id="x", path=path, params=LoadParams(**params), source="path")  # type: ignore[arg-type]
+def spec(path: Path, **params: int) -> ModelSpec:
+    return ModelSpec(id="m", path=path, params=LoadParams(**params), source="path")
 
 
-def test_parameters_left_open_are_decided_before_the_load(tmp_path: Path) -> None:
-    need = MachineGauge(None).need(spec(tmp_path), {HOST: GIB})
-    assert (need.params.parallel, need.params.ctx) == (4, 1024)
-    assert need.pools[HOST] > build(tmp_path, "llama").stat().st_size
-    assert need.pools[DEVICE] == 0
+def test_what_is_left_open_is_decided_before_the_load() -> None:
+    need = MachineGauge(None).need(spec(GUIDE), ROOMY)
+    assert need.params.ctx
+    assert need.params.parallel
+    assert need.pools[HOST] > GUIDE.stat().st_size
 
 
-def test_parameters_that_were_given_are_left_alone(tmp_path: Path) -> None:
-    need = MachineGauge(None).need(spec(tmp_path, ctx=512, parallel=2), {HOST: GIB})
-    assert (need.params.parallel, need.params.ctx) == (2, 512)
+def test_a_sound_file_that_is_no_model_is_refused_without_a_worker(tmp_path: Path) -> None:
+    adapter = tiny_llama(tmp_path / "a.gguf", extra={"general.type": "adapter"})
+    with pytest.raises(ModelInvalid, match="adapter") as caught:
+        MachineGauge(None).need(spec(adapter), ROOMY)
+    assert caught.value.hint
 
 
-def test_a_model_over_everything_there_could_be_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OutOfMemory, match=r"needs .* of memory"):
-        MachineGauge(None).need(spec(tmp_path), {HOST: 1 << 20})
+def test_what_can_never_fit_is_refused_with_the_numbers() -> None:
+    with pytest.raises(OutOfMemory, match="GiB"):
+        MachineGauge(Budget(1 << 20, None)).need(
+            spec(GUIDE, ctx=1 << 20, parallel=64), {HOST: 1 << 20}
+        )
 
 
-def test_a_budget_of_the_settings_goes_before_what_is_free() -> None:
-    total = psutil.virtual_memory().total
-    assert MachineGauge(Budget(n_bytes=GIB)).budget([os.getpid()]) == {HOST: GIB}
-    assert MachineGauge(Budget(share=0.01)).budget([])[HOST] <= total // 100
-
-
-def test_memory_of_our_own_workers_counts_as_available_to_them(
+def test_gpu_layers_asked_of_a_machine_without_a_gpu_count_as_host_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gauge, "available", lambda: Machine(8 * GIB, 2 * GIB, "this machine"))
-    ballast = b"x" * (64 << 20)
-    assert MachineGauge(None).budget([NOBODY]) == {HOST: 2 * GIB}
-    assert MachineGauge(None).budget([os.getpid()])[HOST] > 2 * GIB + len(ballast) // 2
+    gauge = MachineGauge(None)
+    monkeypatch.setattr("kolo.manager.gauge.gpu_present", lambda: False)
+    without = gauge.need(spec(GUIDE, gpu_layers=100), ROOMY)
+    monkeypatch.setattr("kolo.manager.gauge.gpu_present", lambda: True)
+    offloaded = gauge.need(spec(GUIDE, gpu_layers=100), ROOMY)
+    assert without.pools[DEVICE] == 0
+    assert offloaded.pools[DEVICE] > 0
+    assert without.pools[HOST] > offloaded.pools[HOST]
+    assert without.params.gpu_layers == 100
 
 
-def test_a_loaded_worker_holds_what_it_uses_not_what_was_estimated() -> None:
-    held = MachineGauge(None).held(os.getpid(), {HOST: 77 * GIB, DEVICE: 5, "engines": 1})
-    assert 0 < held[HOST] < 77 * GIB
-    assert (held[DEVICE], held["engines"]) == (5, 1)
-
-
-def test_a_process_that_is_gone_holds_nothing() -> None:
-    assert MachineGauge(None).held(NOBODY, {HOST: 5})[HOST] == 0
+@pytest.mark.parametrize("node", ["nvidia0", "kfd", "dri/renderD128"])
+def test_a_gpu_is_seen_by_its_device_node(tmp_path: Path, node: str) -> None:
+    assert not gpu_present(tmp_path)
+    (tmp_path / node).parent.mkdir(exist_ok=True)
+    (tmp_path / node).touch()
+    assert gpu_present(tmp_path)

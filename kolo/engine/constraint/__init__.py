@@ -4,6 +4,7 @@
 
     compiling   what a constraint becomes, and what is said when it cannot
     ├── schema      JSON Schema written anew, keyword by keyword
+    │   ├── vocabulary  which keywords are kept
     │   ├── keywords    numbers, strings, counts, constants
     │   ├── pattern     ECMA-262 expressions and formats
     │   ├── graph       what holds of all definitions together

@@ -19,7 +19,6 @@ be generated. The set is narrowed where that helps and stays sound:
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +38,7 @@ from kolo.engine.constraint.keywords import (
     types_of,
 )
 from kolo.engine.constraint.pattern import FORMATS, PatternError, from_ecma
+from kolo.engine.constraint.vocabulary import ANNOTATIONS, APPLICATORS, FAMILY, KNOWN, check_keys
 
 MAX_NODES = 20_000
 MAX_JSON_LEVELS = 100
@@ -60,38 +60,6 @@ OPTIONS = {
 }
 
 Schema = Node | bool
-
-_ANNOTATIONS = {
-    *("$schema", "$comment", "$defs", "definitions", "$anchor", "title", "description"),
-    *("markdownDescription", "default", "examples", "example", "deprecated", "readOnly"),
-    *("writeOnly", "discriminator", "externalDocs", "xml"),
-}
-_APPLICATORS = ("$ref", "allOf", "anyOf", "oneOf")
-_FAMILY = {
-    key: family
-    for family, keys in {
-        "number": "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf",
-        "string": "minLength maxLength pattern contentEncoding",
-        "array": "items prefixItems minItems maxItems uniqueItems",
-        "object": "properties required additionalProperties patternProperties propertyNames "
-        "minProperties maxProperties",
-    }.items()
-    for key in keys.split()
-}
-"""Keyword to the type it is about."""
-_KNOWN = {*_APPLICATORS, *_FAMILY, "type", "const", "enum", "format"}
-_HINTS = {
-    "nullable": 'Write "type": ["...", "null"].',
-    "additionalItems": 'Write "prefixItems" for the first items and "items" for the others.',
-    "unevaluatedProperties": 'Write "additionalProperties": false in the object itself.',
-    "not": "Say what the value may be, for example with enum or pattern.",
-    "if": "Write the cases as anyOf.",
-    "dependentRequired": "Write the cases as anyOf, or require the properties always.",
-    "id": 'Write "$id" or leave it out.',
-}
-_DIALECTS = re.compile(
-    r"https?://json-schema\.org/(?:draft-0[467]|draft/(?:2019-09|2020-12))/schema#?"
-)
 
 
 @dataclass
@@ -177,8 +145,8 @@ class _Writer:
             return node
         if not isinstance(node, dict):
             refuse(path, "not a schema", "A schema is an object, true or false.")
-        self.check_keys(node, path)
-        applied = [key for key in node if key in _APPLICATORS]
+        check_keys(node, path, root=node is self.root)
+        applied = [key for key in node if key in APPLICATORS]
         own = self.own(node, path, level, loose=loose)
         if not applied:
             out = _joined(own) if loose else _narrowed(node, own)
@@ -189,21 +157,6 @@ class _Writer:
         if not loose:
             self.places.append((path, out))
         return out
-
-    def check_keys(self, node: Node, path: str) -> None:
-        for key, value in node.items():
-            if key in _KNOWN or key.startswith("x-"):
-                continue
-            if key == "$schema" and not (isinstance(value, str) and _DIALECTS.fullmatch(value)):
-                refuse(f"{path}/$schema", f"unknown dialect {value!r}", "Use draft 2020-12.")
-            if key in _ANNOTATIONS or (key == "$id" and node is self.root):
-                continue
-            if (key, value) not in (("nullable", False),):
-                refuse(
-                    f"{path}/{graph.escaped(key)}",
-                    "this keyword cannot be kept",
-                    _HINTS.get(key, ""),
-                )
 
     def own(self, node: Node, path: str, level: int, *, loose: bool) -> list[Node]:
         """The keywords of ``node`` other than applicators, as one part or several."""
@@ -224,9 +177,9 @@ class _Writer:
         """``allOf`` of everything that ``node`` says of its value."""
         parts: list[Schema] = []
         for key in node:
-            if key in _APPLICATORS:
+            if key in APPLICATORS:
                 parts += self.apply(key, node, path, level, loose=True)
-            elif own and key in _KNOWN:
+            elif own and key in KNOWN:
                 parts += own
                 own = []
         if not loose:
@@ -312,7 +265,7 @@ class _Writer:
         path = f"{path}/propertyNames"
         rule: Any = node["propertyNames"]
         for _ in range(MAX_LEVELS):
-            if isinstance(rule, dict) and set(rule) - _ANNOTATIONS == {"$ref"}:
+            if isinstance(rule, dict) and set(rule) - ANNOTATIONS == {"$ref"}:
                 rule = self.resolve(rule["$ref"], f"{path}/$ref")[1]
         rest = out.get("additionalProperties", True)
         if rule is True or "properties" in out or "patternProperties" in out:
@@ -321,8 +274,8 @@ class _Writer:
             refuse(path, "cannot be kept beside properties", "Use patternProperties.")
         if not isinstance(rule, dict):
             refuse(path, "cannot be kept", "Use an enum or a pattern.")
-        self.check_keys(rule, path)
-        said = set(rule) - _ANNOTATIONS - {"type"}
+        check_keys(rule, path)
+        said = set(rule) - ANNOTATIONS - {"type"}
         fixed = rule.get("enum", [rule["const"]] if "const" in rule else None)
         if said in ({"enum"}, {"const"}) and all(isinstance(name, str) for name in fixed or []):
             constants(rule, path)
@@ -406,7 +359,7 @@ class _Writer:
                 continue
             seen.add(id(node))
             found.names |= dict.fromkeys((*node.get("properties", ()), *node.get("required", ())))
-            found.families |= {_FAMILY[key] for key in node if key in _FAMILY}
+            found.families |= {FAMILY[key] for key in node if key in FAMILY}
             found.typed |= "type" in node
             found.fixed |= "const" in node or "enum" in node
             found.open |= node.get("additionalProperties", False) is not False
@@ -432,7 +385,7 @@ def _narrowed(node: Node, own: list[Node]) -> Schema:
     if {"const", "enum"} & head.keys():
         return _joined(own)
     if "type" not in head:
-        families = {_FAMILY[key] for key in node if key in _FAMILY}
+        families = {FAMILY[key] for key in node if key in FAMILY}
         families |= {"string"} if node.get("format") in FORMATS else set()
         if len(families) == 1:
             head = {"type": families.pop(), **head}
