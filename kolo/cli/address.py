@@ -13,7 +13,7 @@ from kolo.errors import KoloError, UsageError
 
 def check_loopback(host: str) -> None:
     """UsageError for an address that others than this machine can reach."""
-    if not _is_loopback(host):
+    if not is_loopback(host):
         raise UsageError(
             f"--host {host} would let everybody who can reach this machine use your models:\n"
             "there are no API keys yet that would tell who may",
@@ -21,7 +21,8 @@ def check_loopback(host: str) -> None:
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches ``host``."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

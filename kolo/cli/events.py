@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from contextlib import suppress
 
 from kolo.chat.stats import short_count
 from kolo.cli.output import Status, look, talk
@@ -29,16 +30,19 @@ class EventPrinter(NullSink):
 
     def say(self, text: str) -> None:
         """One line with the time, for everything that happens to a server."""
-        self._status.clear()
-        talk(f"{time.strftime('%H:%M:%S')} {text}")
+        with suppress(OSError):  # the terminal may be gone, and there is nobody to tell
+            self._status.clear()
+            talk(f"{time.strftime('%H:%M:%S')} {text}")
 
     def close(self) -> None:
         """Leave no half line."""
-        self._status.clear()
+        with suppress(OSError):
+            self._status.clear()
 
     def loading(self, id: str, stage: str, fraction: float) -> None:
         if self._live:
-            self._status.show(f"loading {id}", fraction)
+            with suppress(OSError):
+                self._status.show(f"loading {id}", fraction)
         elif id not in self._loading:
             self.say(f"{id} loading")
         self._loading.add(id)
@@ -57,7 +61,7 @@ class EventPrinter(NullSink):
 
     def crashed(self, id: str, reason: str) -> None:
         self._loaded.discard(id)
-        self.say(f"{id} crashed: {reason}")
+        self.say(reason)
 
     def refused(self, id: str, error: KoloError) -> None:
         if isinstance(error, Busy) and id in self._loaded:

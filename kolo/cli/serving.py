@@ -14,7 +14,7 @@ import msgspec
 
 import kolo
 from kolo import beacon
-from kolo.cli.address import bind_error
+from kolo.cli.address import bind_error, is_loopback
 from kolo.cli.events import EventPrinter, LogLines
 from kolo.cli.named import Plan
 from kolo.cli.output import talk
@@ -79,14 +79,15 @@ def _signals(app: App, printer: EventPrinter) -> Iterator[Stop]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def ask() -> None:
-        if not stop.asked.is_set():
+        first = not stop.asked.is_set()
+        stop.ask()
+        if first:
             n = app.drain.active
             printer.say(
                 f"stopping: {n} request{'s' * (n != 1)} to end first (Ctrl-C again ends at once)"
                 if n
                 else "stopping"
             )
-        stop.ask()
 
     for number in numbers:
         loop.add_signal_handler(number, ask)
@@ -127,6 +128,8 @@ def _greet(app: App, url: str, what: Plan) -> None:
     example = shlex.quote(msgspec.json.encode(body).decode())
     talk(f"\ntry: curl {url}/v1/chat/completions -d {example}")
     talk(f"     {url}/docs describes every route\n")
+    if not is_loopback(app.service.options.host):
+        talk("whoever can reach this machine can use it: there are no API keys")
     for remark in (*what.remarks, *_remarks(app.service.registry)):
         talk(remark)
 

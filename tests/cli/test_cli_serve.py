@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 from cli_server import PATIENCE_S, Server
+from pty_terminal import Terminal
 from running import Kolo, gone, workers_of
 
 GUIDE = Path(str(files("kolo.models") / "data" / "guide.gguf"))
@@ -152,6 +154,42 @@ def test_a_second_server_leaves_the_first_its_place(env: dict[str, str], kolo: K
         assert beacon(env).exists()
 
 
+def test_beyond_this_machine_only_when_it_is_said(env: dict[str, str], kolo: Kolo) -> None:
+    done = kolo("serve", "--host", "0.0.0.0", "--port", "0")
+    assert done.returncode == 2
+    assert "try: --allow-unauthenticated if that is what you want" in done.stderr
+    with Server(env, "--host", "0.0.0.0", "--allow-unauthenticated") as server:
+        assert server.url.startswith("http://127.0.0.1:")
+        server.until("whoever can reach this machine can use it")
+        assert ps(kolo)
+
+
+def test_local_and_files_that_the_server_does_not_have_use_no_server(
+    env: dict[str, str], kolo: Kolo, tmp_path: Path
+) -> None:
+    (tmp_path / "other.gguf").symlink_to(GUIDE)
+    with Server(env) as server:
+        for where in (("--local",), ("-m", "./other.gguf")):
+            assert kolo("complete", "hi", *where).returncode == 0
+        assert ps(kolo)["guide"]["state"] == "unloaded"
+        done = kolo("complete", "hi", "-m", "./other.gguf", "--url", server.url)
+        assert done.returncode == 4
+        assert "try: kolo load ./other.gguf, or --local" in done.stderr
+        assert kolo("load", "./other.gguf").returncode == 0
+        assert kolo("complete", "hi", "-m", "./other.gguf", "--url", server.url).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "command", [["ps"], ["load", "guide"], ["unload", "guide"], ["complete", "hi"]]
+)
+def test_no_server_at_an_address_is_exit_3(kolo: Kolo, command: list[str]) -> None:
+    done = kolo(*command, "--url", "http://127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(
+        "error: no server answers at http://127.0.0.1:1\n  try: kolo serve"
+    )
+
+
 # Stopping ------------------------------------------------------------------------------------
 
 
@@ -178,11 +216,13 @@ def test_a_second_signal_ends_at_once_and_every_stream_is_told(env: dict[str, st
         server.until("stopped")
 
 
-def test_a_terminal_that_closes_is_a_signal_too(env: dict[str, str]) -> None:
-    with Server(env, "guide") as server:
-        server.until("guide loaded")
-        workers = workers_of(server.pid)
-        assert server.stop(signal.SIGHUP) == 0
+def test_a_terminal_that_closes_stops_it_too(env: dict[str, str]) -> None:
+    with Terminal([sys.executable, "-m", "kolo", "serve", "guide", "--port", "0"], env) as terminal:
+        terminal.expect("guide loaded")
+        workers = workers_of(terminal.process.pid)
+        with open(os.devnull) as nothing:
+            os.dup2(nothing.fileno(), terminal._fd)  # closes our side, as a terminal's window does
+        assert terminal.process.wait(PATIENCE_S) == 0
     assert not beacon(env).exists()
     assert all(gone(pid) for pid in workers)
 

@@ -213,7 +213,8 @@ def test_a_lora_that_is_none_is_refused_by_its_path(tmp_path: Path) -> None:
 
 
 def test_an_abort_inside_the_backend_ends_only_its_process() -> None:
-    with worker('{"crash_after_calls": 40}', backend="fake") as started:
+    params = LoadParams(warmup=False)
+    with worker('{"crash_after_calls": 40}', params, backend="fake") as started:
         started.submit(prompt("kolo", max_tokens=1000))
         with pytest.raises(ConnectionError):
             started.wait(1)

@@ -1,8 +1,8 @@
 """Fields that OpenAI's generating routes share, and what becomes of each.
 
-Every field is honoured, accepted because it changes no answer (``HARMLESS``), or refused by its
-name (``REFUSED``). A refused field is declared with the only values it may have, so that the
-types that validate a body say the same as its documentation.
+Every field is honoured, or accepted because it changes no answer (``HARMLESS``), or accepted
+with the values that change nothing and else refused by its name (``REFUSED``). What the types
+do not let pass is documented by the same types, in the words of these tables.
 """
 
 from __future__ import annotations
@@ -18,32 +18,40 @@ MAX_STOP_CHARS = 4096
 MAX_CHOICES = 128
 
 HARMLESS = {
-    "metadata": "kept nowhere, as nothing is stored",
-    "store": "only false: nothing is stored",
-    "service_tier": "only auto and default: there is one tier",
+    "metadata": "nothing is stored that it could be found by",
     "prompt_cache_key": "prefixes are found by their tokens",
     "prompt_cache_retention": "prefixes are kept as long as there is room",
-    "safety_identifier": "opaque, as user",
-    "prediction": "a hint for speed alone",
-    "stream_options.include_obfuscation": "only false: events are not padded",
+    "safety_identifier": "nobody is told",
+    "prediction": "it is a hint for speed alone",
 }
-"""Accepted, and without effect; for each, why that is true to what was asked."""
+"""Accepted with any value; why leaving it be is true to what was asked."""
 
 REFUSED = {
+    "store": "Kolo stores no completions; only false is taken",
+    "include_obfuscation": "events are not padded; only false is taken",
+    "service_tier": "there is one tier; only auto and default are taken",
     "audio": "Kolo writes text, no audio",
     "modalities": "Kolo writes text only",
     "web_search_options": "Kolo searches no web; offer a tool for it",
     "functions": "it is OpenAI's old form of tools; send tools",
     "function_call": "it is OpenAI's old form of tool_choice; send tool_choice",
     "verbosity": "no chat template knows it; only medium, which changes nothing, is taken",
-    "service_tier": "there is one tier; only auto and default are taken",
-    "reasoning_format": "thoughts are sent apart or not at all; only auto, deepseek and none "
-    "are taken",
+    "reasoning_format": "thoughts are sent apart, or with all else as they were written; only "
+    "auto, deepseek and none are taken",
     "id_slot": "Kolo chooses the slot that knows most of the prompt; only -1 is taken",
     "n_keep": "Kolo never cuts a prompt, so nothing is to be kept; only 0 and -1 are taken",
     "n_discard": "Kolo never shifts a context; only 0 is taken",
 }
-"""Not honoured beyond the values that change nothing; for each, why."""
+"""Refused but for the values that change nothing; why."""
+
+
+def harmless(name: str) -> Meta:
+    return Meta(description=f"Accepted without effect: {HARMLESS[name]}.")
+
+
+def limited(name: str) -> Meta:
+    return Meta(description=f"Not supported: {REFUSED[name]}.")
+
 
 Text = Annotated[str, Meta(max_length=MAX_STOP_CHARS)]
 Tokens = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
@@ -65,7 +73,7 @@ class StreamOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     include_usage: Annotated[
         bool | None, Meta(description="Send the usage in a chunk of its own, before the end.")
     ] = None
-    include_obfuscation: bool | None = None
+    include_obfuscation: Annotated[bool | None, limited("include_obfuscation")] = None
 
 
 class Prediction(Struct, frozen=True, kw_only=True):
@@ -130,12 +138,12 @@ class Common(Sampling, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[str, Meta(max_length=512)] | None,
         Meta(description="Whose request it is; slots are shared out fairly between users."),
     ] = None
-    metadata: dict[str, str] | None = None
-    store: bool | None = None
-    service_tier: Literal["auto", "default"] | None = None
-    prompt_cache_key: str | None = None
-    prompt_cache_retention: str | None = None
-    safety_identifier: str | None = None
-    id_slot: Literal[-1] | None = None
-    n_keep: Literal[0, -1] | None = None
-    n_discard: Literal[0] | None = None
+    metadata: Annotated[dict[str, str] | None, harmless("metadata")] = None
+    store: Annotated[bool | None, limited("store")] = None
+    service_tier: Annotated[Literal["auto", "default"] | None, limited("service_tier")] = None
+    prompt_cache_key: Annotated[str | None, harmless("prompt_cache_key")] = None
+    prompt_cache_retention: Annotated[str | None, harmless("prompt_cache_retention")] = None
+    safety_identifier: Annotated[str | None, harmless("safety_identifier")] = None
+    id_slot: Annotated[Literal[-1] | None, limited("id_slot")] = None
+    n_keep: Annotated[Literal[0, -1] | None, limited("n_keep")] = None
+    n_discard: Annotated[Literal[0] | None, limited("n_discard")] = None

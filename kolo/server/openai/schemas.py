@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from kolo.server.openai.fields import Common, Prediction, Tokens
+from kolo.server.openai.fields import Common, Prediction, Tokens, harmless, limited
 
 MAX_TOOLS = 512
 MAX_INPUTS = 2048
@@ -194,13 +194,13 @@ class ChatBody(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool | None, Meta(description="Carry on the last message, which is the assistant's.")
     ] = None
     add_generation_prompt: bool | None = None
-    prediction: Prediction | None = None
-    verbosity: Literal["medium"] | None = None
-    modalities: list[Literal["text"]] | None = None
-    audio: None = None
-    web_search_options: None = None
-    functions: None = None
-    function_call: None = None
+    prediction: Annotated[Prediction | None, harmless("prediction")] = None
+    verbosity: Annotated[Literal["medium"] | None, limited("verbosity")] = None
+    modalities: Annotated[list[Literal["text"]] | None, limited("modalities")] = None
+    audio: Annotated[None, limited("audio")] = None
+    web_search_options: Annotated[None, limited("web_search_options")] = None
+    functions: Annotated[None, limited("functions")] = None
+    function_call: Annotated[None, limited("function_call")] = None
 
 
 class CompletionBody(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):

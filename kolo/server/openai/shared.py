@@ -7,7 +7,7 @@ from typing import Any
 
 from kolo.errors import BadParameter
 from kolo.server.body import check_free_form
-from kolo.server.openai.fields import Common
+from kolo.server.openai.fields import REFUSED, Common
 from kolo.types import Constraint, Sampling
 
 FORBID = -100.0
@@ -41,18 +41,15 @@ def check_common(body: Common) -> None:
             hint="Send stream: true, or leave it out.",
             param="stream_options",
         )
-    if options is not None and options.include_obfuscation:
-        raise BadParameter(
-            "stream_options.include_obfuscation cannot be honoured: events are not padded",
-            hint="Send false, or leave it out.",
-            param="stream_options.include_obfuscation",
-        )
-    if body.store:
-        raise BadParameter(
-            "store cannot be honoured: Kolo stores no completions",
-            hint="Send false, or leave it out.",
-            param="store",
-        )
+    for name, given in (
+        ("stream_options.include_obfuscation", options and options.include_obfuscation),
+        ("store", body.store),
+    ):
+        if given:
+            why = REFUSED[name.rpartition(".")[2]]
+            raise BadParameter(
+                f"{name} cannot be honoured: {why}", hint="Leave it out.", param=name
+            )
 
 
 def sampling(body: Common) -> Sampling:
