@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from kolo.chat.stats import short_count
 from kolo.cli.output import Status, look, talk
@@ -30,18 +32,18 @@ class EventPrinter(NullSink):
 
     def say(self, text: str) -> None:
         """One line with the time, for everything that happens to a server."""
-        with suppress(OSError):  # the terminal may be gone, and there is nobody to tell
+        with _to_nobody():
             self._status.clear()
             talk(f"{time.strftime('%H:%M:%S')} {text}")
 
     def close(self) -> None:
         """Leave no half line."""
-        with suppress(OSError):
+        with _to_nobody():
             self._status.clear()
 
     def loading(self, id: str, stage: str, fraction: float) -> None:
         if self._live:
-            with suppress(OSError):
+            with _to_nobody():
                 self._status.show(f"loading {id}", fraction)
         elif id not in self._loading:
             self.say(f"{id} loading")
@@ -104,6 +106,18 @@ class LogLines(logging.Handler):
             self._printer.say(self.format(record))
         except Exception:
             self.handleError(record)
+
+
+@contextmanager
+def _to_nobody() -> Iterator[None]:
+    """A terminal that is gone is no reason to stop serving: from then on nobody is told."""
+    try:
+        yield
+    except OSError:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        for fd in (1, 2):
+            os.dup2(nothing, fd)
+        os.close(nothing)
 
 
 def _hint(error: KoloError) -> str:

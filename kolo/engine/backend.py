@@ -163,6 +163,11 @@ class Backend(KV, Protocol):
         ...
 
     @property
+    def costs_vary(self) -> bool:
+        """Whether rows are cheaper at some widths than at others, so that timing them pays."""
+        ...
+
+    @property
     def thread_choices(self) -> tuple[int, ...]:
         """Thread counts worth trying for decode; one element when the user chose."""
         ...

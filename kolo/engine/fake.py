@@ -98,6 +98,8 @@ class FakeVocab:
 
 
 class FakeBackend:
+    costs_vary = False
+
     def __init__(self, script: Script, params: LoadParams) -> None:
         self.vocab = FakeVocab()
         self.n_slots = params.parallel or 4

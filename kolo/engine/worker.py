@@ -181,7 +181,7 @@ def serve(sock: socket.socket) -> None:
 
 
 def _make_loop(backend: Backend, params: LoadParams, out: Outlet) -> Loop:
-    if params.warmup and backend.info.can_chat:
+    if params.warmup and backend.info.can_chat and backend.costs_vary:
         costs, prefill_ms = calibrate(backend)
     else:
         costs, prefill_ms = flat(backend.thread_choices[-1]), _UNMEASURED_PREFILL_MS

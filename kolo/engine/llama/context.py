@@ -110,6 +110,8 @@ class LlamaContext:
         self._memory = llama_cpp.llama_get_memory(context)
         return int(context)
 
+    costs_vary = True
+
     # A model that only embeds has no such context; these let it still report its shape.
     n_slots = 1
     n_ctx = 0
