@@ -13,6 +13,7 @@ from kolo.cli.root import Command, root, unknown
 ENVIRONMENT: dict[str, str] = {
     "KOLO_CONFIG": "The settings file, in place of config.toml in the config folder.",
     "KOLO_HOME": "One folder for everything, in place of those that 'kolo path' shows.",
+    "KOLO_URL": "Address of a running server, as --url.",
     "KOLO_DEBUG": "1 shows the traceback with an error.",
     "NO_COLOR": "Anything but empty: no colour and no styles.",
     "FORCE_COLOR": "Colour although the output is no terminal; CLICOLOR_FORCE is read too.",
@@ -37,6 +38,14 @@ kolo complete --json
 kolo complete --schema FILE --json
   The answer itself: one JSON document that fits the schema, indented. An answer that was cut
   is no document: nothing is written, and the exit code is 8.
+
+kolo ps --json, kolo load --json
+  An array of engines, or the one that was loaded: engine_id, state, stage, progress, error, pid,
+  in_flight, parallel, ctx, memory_bytes, device_bytes, pinned, ttl_s, expires_s, idle_s (these
+  three in seconds), model_path, source, aliases
+
+kolo unload --json
+  id, unloaded (the engines that were), forgotten
 
 kolo path --json
   An object, from the folder's name to its path."""

@@ -35,7 +35,7 @@ CASES: dict[str, tuple[str, list[str], list[str]]] = {
         'root ::= (expr "=" ws term "\\n")+\nexpr ::= term ([-+*/] term)*\n'
         'term ::= ident | num | "(" ws expr ")" ws\nident ::= [a-z] [a-z0-9_]* ws\n'
         "num ::= [0-9]+ ws\nws ::= [ \\t\\n]*",
-        ["a+b*2=c\n", "(a+b)*c - 3 = 5\n", "x=1\ny=2\n"],
+        ["a+b*2=c\n", "(a+b)*c -3 = 5\n", "x=1\ny=2\n"],
         ["a_1=\n", "x=1", "1a=2\n", "_=1\n"],
     ),
     "list": (

@@ -69,7 +69,9 @@ REALISTIC: dict[str, Any] = {
         },
     },
     "oneOf by what is required": {"oneOf": [obj("card", card=S), obj("iban", iban=S)]},
-    "oneOf by type": {"oneOf": [{"type": "null"}, {"type": "array", "items": I}, {"minimum": 3}]},
+    "oneOf by type": {
+        "oneOf": [{"type": "null"}, {"type": "array", "items": I}, {"type": "number", "minimum": 3}]
+    },
     "recursive tree": {
         "$ref": "#/$defs/node",
         "$defs": {

@@ -92,7 +92,14 @@ def _reachable(rules: Rules) -> Rules:
 
 
 def _check(rules: Rules, lines: dict[str, int], eog: list[int]) -> None:
-    """Refuse left recursion, rules that never end, end tokens by name, too much nesting."""
+    """Refuse too much nesting, left recursion, rules that never end, end tokens by name."""
+    if (depth := sum(map(_depth, rules.values()))) > MAX_DEPTH:
+        raise BadGrammar(
+            f"grammar is too large: its rules are {depth} levels deep together, at most "
+            f"{MAX_DEPTH} are taken",
+            hint="Write fewer or flatter rules.",
+            param="grammar",
+        )
     nullable = _fixpoint(rules, _may_be_empty)
     if cycle := find_cycle({name: _leftmost(body, nullable) for name, body in rules.items()}):
         raise BadGrammar(
@@ -118,20 +125,20 @@ def _check(rules: Rules, lines: dict[str, int], eog: list[int]) -> None:
                     hint="Leave it out: the answer may end wherever the grammar is complete.",
                     param="grammar",
                 )
-    if (depth := sum(map(_depth, rules.values()))) > MAX_DEPTH:
-        raise BadGrammar(
-            f"grammar is too large: its rules are {depth} levels deep together, at most "
-            f"{MAX_DEPTH} are taken",
-            hint="Write fewer or flatter rules.",
-            param="grammar",
-        )
 
 
 def _fixpoint(rules: Rules, test: Callable[[Node, set[str]], bool]) -> set[str]:
     """The smallest set of rules with ``test(body, set)`` true of each."""
     found: set[str] = set()
-    while new := {name for name in rules if name not in found and test(rules[name], found)}:
-        found |= new
+    waiting, size = list(rules), -1
+    while len(found) > size:
+        size = len(found)
+        # There and back, as rules lean on those after them or on those before.
+        waiting.reverse()
+        for name in waiting:
+            if test(rules[name], found):
+                found.add(name)
+        waiting = [name for name in waiting if name not in found]
     return found
 
 

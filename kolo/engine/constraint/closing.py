@@ -23,12 +23,15 @@ _USUAL = b'a0A-.@/: \\"\x80\x90\xa0'
 """Bytes that most patterns can be met with; the last three go on with a character begun."""
 _ANY = _USUAL + bytes(set(range(0x20, 0x7F)) - set(_USUAL)) + b"\xbf"
 _KEPT_NUMBERS = 3
-"""States kept at each length of those that the probed bytes cannot tell apart; of strings, one."""
+"""States kept at each length of those that look alike, they and the ones they come from; of
+strings, one."""
 _QUOTE = 0x22
 _BACKSLASH = 0x5C
 
 Step = tuple[list[int], Any]
 """Tokens, and the matcher after them."""
+Kind = tuple[bool, ...]
+"""How a state looks: which of some probed bytes may follow."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +123,12 @@ class Exit:
         """The fewest bytes of ``alphabet`` after which one of ``ends``, or the end, may come."""
         if any(self._may(matcher, byte) for byte in ends):
             return self._ended([], matcher, ends)
-        row: list[Step] = [([], matcher)]
+        row: list[tuple[list[int], Any, Kind]] = [([], matcher, ())]
+        kept = _KEPT_NUMBERS if alphabet is _DIGITS else 1
         while row and len(row[0][0]) < room and self._tries > 0:
-            found: list[Step] = []
-            kinds: dict[tuple[bool, ...], int] = {}
-            for tokens, state in row:
+            found: list[tuple[list[int], Any, Kind]] = []
+            seen: dict[tuple[Kind, Kind], int] = {}
+            for tokens, state, before in row:
                 for byte in alphabet:
                     if (after := self._push(state, byte)) is None:
                         continue
@@ -132,9 +136,9 @@ class Exit:
                     if ending := self._ended(way, after, ends):
                         return ending
                     kind = tuple(self._may(after, probe) for probe in alphabet[:9])
-                    kinds[kind] = kinds.get(kind, 0) + 1
-                    if kinds[kind] <= (1 if alphabet is not _DIGITS else _KEPT_NUMBERS):
-                        found.append((way, after))
+                    seen[before, kind] = seen.get((before, kind), 0) + 1
+                    if seen[before, kind] <= kept:
+                        found.append((way, after, kind))
             row = found
         return []
 
