@@ -127,8 +127,7 @@ def _responses(route: Route, path: str, schemas: dict[Any, dict[str, Any]]) -> d
     elif route.content_type != "application/json":
         content[route.content_type] = {"schema": {"type": "string"}}
     if route.chunk is not None:
-        # Each event's data is one of these, or [DONE] at the end.
-        content["text/event-stream"] = {"schema": schemas[route.chunk]}
+        content["text/event-stream"] = {"schema": _event(schemas[route.chunk])}
     done: dict[str, Any] = {"description": route.summary}
     if content:
         done["content"] = content
@@ -140,6 +139,13 @@ def _responses(route: Route, path: str, schemas: dict[Any, dict[str, Any]]) -> d
             "content": {"application/json": {"schema": schemas[dialect.reply]}},
         }
     return responses
+
+
+def _event(chunk: dict[str, Any]) -> dict[str, Any]:
+    """One server-sent event, as JSON Schema writes JSON within a text."""
+    text = {"type": "string", "contentMediaType": "application/json", "contentSchema": chunk}
+    data = {"anyOf": [text, {"const": "[DONE]"}]}
+    return {"type": "object", "properties": {"data": data}, "required": ["data"]}
 
 
 def _errors(route: Route) -> dict[int, set[str]]:

@@ -12,7 +12,9 @@ control token, and a grammar with a rule that can never end is refused.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from kolo.engine.constraint.cycles import find_cycle
 from kolo.engine.constraint.gbnf import (
@@ -238,34 +240,49 @@ def _items(node: Node) -> Path:
     return node.items if isinstance(node, Seq) else (node,)
 
 
+@dataclass(frozen=True)
+class _Emitter:
+    names: dict[str, str]
+    eog: list[int]
+    lexeme: bool
+
+    def lark(self, node: Node) -> str:
+        match node:
+            case Ref(name):
+                return self.names[name]
+            case Chars(ranges):
+                return f"/{_regex_class(ranges)}/"
+            case Token(number, negated):
+                inner = ",".join(str(i) for i in sorted({number, *self.eog}))
+                return f"<[^{inner}]>" if negated else f"<[{number}]>"
+            case Seq(items):
+                return " ".join(self.sequence(items)) or '""'
+            case Alt(options):
+                return " | ".join(self.grouped(option) for option in options)
+            case Repeat(item, least, most):
+                return self.grouped(item) + _times(least, most)
+
+    def sequence(self, items: Path) -> Iterator[str]:
+        """The items; within a lexeme, characters in a row as one expression."""
+        for chars, run in itertools.groupby(items, lambda item: isinstance(item, Chars)):
+            if chars and self.lexeme:
+                codes = (_regex_class(item.ranges) for item in run if isinstance(item, Chars))
+                yield f"/{''.join(codes)}/"
+            else:
+                yield from map(self.grouped, run)
+
+    def grouped(self, node: Node) -> str:
+        text = self.lark(node)
+        return text if isinstance(node, (Ref, Chars, Token)) else f"({text})"
+
+
 def _emit(rules: Rules, eog: list[int], *, lexeme: bool) -> str:
     letter = "R" if lexeme else "r"
     names = {name: f"{letter}{i}" for i, name in enumerate(rules)}
+    emitter = _Emitter(names, eog, lexeme)
     lines = [f"start: {names['root']}"]
-    lines += [f"{names[name]}: {_lark(body, names, eog)}" for name, body in rules.items()]
+    lines += [f"{names[name]}: {emitter.lark(body)}" for name, body in rules.items()]
     return "\n".join(lines)
-
-
-def _lark(node: Node, names: dict[str, str], eog: list[int]) -> str:
-    match node:
-        case Ref(name):
-            return names[name]
-        case Chars(ranges):
-            return f"/{_regex_class(ranges)}/"
-        case Token(number, negated):
-            inner = ",".join(str(i) for i in sorted({number, *eog}))
-            return f"<[^{inner}]>" if negated else f"<[{number}]>"
-        case Seq(items):
-            return " ".join(_grouped(item, names, eog) for item in items) or '""'
-        case Alt(options):
-            return " | ".join(_grouped(option, names, eog) for option in options)
-        case Repeat(item, least, most):
-            return _grouped(item, names, eog) + _times(least, most)
-
-
-def _grouped(node: Node, names: dict[str, str], eog: list[int]) -> str:
-    text = _lark(node, names, eog)
-    return text if isinstance(node, (Ref, Chars, Token)) else f"({text})"
 
 
 def _times(least: int, most: int | None) -> str:
