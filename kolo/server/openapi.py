@@ -89,7 +89,7 @@ def _schemas(described: Sequence[Route]) -> tuple[dict[Any, dict[str, Any]], dic
 
 def _operation(route: Route, path: str, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     shown = _VARIABLE.sub(r"by \2", path)
-    name = re.sub(r"\W+", "_", f"{route.method.lower()} {shown}")
+    name = re.sub(r"[^\w-]+", "_", f"{route.method.lower()} {shown}")
     operation: dict[str, Any] = {
         "operationId": name.strip("_"),
         "tags": [route.tag],
