@@ -201,9 +201,8 @@ class Scheduler:
             ),
             default=0,
         )
-        if promised < self.cache.min_gain:
-            return False
-        return promised - self.cache.best_now(head.tokens) >= self.cache.min_gain
+        # Prompts take turns anyway, so that waiting for the last few of its tokens costs nothing.
+        return promised >= self.cache.min_gain and promised > self.cache.best_now(head.tokens)
 
     def _chunk(self, prefill: list[Sequence], *, alone: bool) -> Prefill:
         step = Prefill()

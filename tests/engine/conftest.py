@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.resources import files
 
 import pytest
-from harness import Worker, worker
+from harness import GUIDE, Worker, worker
 
 from kolo.types import LoadParams
-
-GUIDE = str(files("kolo.models") / "data" / "guide.gguf")
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any
 
 from kolo import wire
@@ -29,6 +30,7 @@ from kolo.types import (
 )
 
 DEADLINE_S = 120.0
+GUIDE = str(files("kolo.models") / "data" / "guide.gguf")
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from harness import Worker, chat, prompt, tokens, worker
+from harness import GUIDE, Worker, chat, prompt, tokens, worker
 
 from kolo.errors import (
     BadParameter,
@@ -94,8 +94,6 @@ def test_sixteen_together_on_llama_cpp_prefill_their_shared_prefix_once(shared_p
 
 @pytest.fixture(scope="module")
 def shared_prefix() -> tuple[int, int, list[str], list[str]]:
-    from conftest import GUIDE
-
     with worker(GUIDE, LoadParams(parallel=16, ctx=2048, threads=1)) as guide:
         text = guide.ask(Tokenize(text="Kolo runs models from the terminal. " * 200)).result
         shared = text.tokens[:1000]

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import jsonschema
 import pytest
-from conftest import GUIDE
-from harness import Worker, chat, prompt, worker
+from harness import GUIDE, Worker, chat, prompt, worker
 
 from kolo.errors import BadGrammar
 from kolo.types import Chat, Constraint, Function, Generate, LoadParams, Message, Sampling, Tool

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import GUIDE
 from ggufs import build, tiny_llama
-from harness import Worker, chat, prompt, tokens, worker
+from harness import GUIDE, Worker, chat, prompt, tokens, worker
 
 from kolo import wire
 from kolo.errors import KoloError, LoadFailed, OutOfMemory, Unsupported

@@ -97,7 +97,7 @@ async def test_timings_and_progress_are_sent_where_asked_for(fakes: House) -> No
     *parts, _ = (await fakes.post("/completion", body)).events
     assert all(part["timings"]["predicted_n"] >= 1 for part in parts)
     assert parts[-1]["timings"]["predicted_n"] == 12
-    assert parts[0]["tokens_evaluated"] == 5
+    assert {part.get("tokens_evaluated", 5) for part in parts} == {5}
 
 
 @pytest.mark.parametrize(
