@@ -20,6 +20,9 @@ _ENOUGH_MS = 4.0
 """A width is timed at least ``_ROUNDS`` times and for this long: fast models are noisy."""
 _GAIN = 0.9
 """Another thread count must be this much faster before it is believed."""
+_SHORT_STEP_MS = 3.0
+"""Only in steps this short can threads cost more than they bring; beyond, one seeming faster
+says that the machine was disturbed."""
 _WARM_UP_TOKENS = 32
 
 
@@ -66,6 +69,8 @@ def _best(backend: Backend, width: int, thread_choices: tuple[int, ...]) -> tupl
     """Fastest observed time of one decode of ``width`` rows, and the threads it took."""
     found: tuple[float, int] | None = None
     for n_threads in reversed(thread_choices):
+        if found is not None and found[0] > _SHORT_STEP_MS:
+            break
         backend.set_threads(n_threads)
         cost = _fastest(backend, width)
         if found is None or cost < found[0] * _GAIN:
