@@ -72,8 +72,8 @@ class Bench:
         reading.close()
         self.out = Outlet(writing)
         self.done: SimpleQueue[wire.Up] = SimpleQueue()
-        costs, prefill_ms = calibrate(backend)
-        self.loop = Loop(backend, params, costs, prefill_ms, self.send, SimpleQueue())
+        costs, chunk_cost = calibrate(backend)
+        self.loop = Loop(backend, params, costs, chunk_cost, self.send, SimpleQueue())
         threading.Thread(target=self.loop.run, daemon=True).start()
         self.last = 0
 

@@ -11,6 +11,7 @@ import time
 
 from kolo.engine.backend import OK, Backend
 from kolo.engine.layout import Costs, flat
+from kolo.engine.pace import ChunkCost
 
 BUDGET_MS = 1500.0
 _PROBES = (1, 2, 4, 8, 16, 32, 3, 7, 6, 5, 12, 15, 24, 23, 20, 31, 28, 64, 48)
@@ -23,20 +24,21 @@ _GAIN = 0.9
 _SHORT_STEP_MS = 3.0
 """Only in steps this short can threads cost more than they bring; beyond, one seeming faster
 says that the machine was disturbed."""
-_WARM_UP_TOKENS = 32
+_CHUNKS = (32, 128)
+_LONGEST_CHUNK_MS = 1000.0
 
 
-def calibrate(backend: Backend) -> tuple[Costs, float]:
-    """Costs by width, and milliseconds per token of a prefill chunk.
+def calibrate(backend: Backend) -> tuple[Costs, ChunkCost]:
+    """Costs by width, and of a prefill chunk.
 
     Leaves every slot empty. A backend that cannot take tokens back is not calibrated: its dummy
     rows could not be undone either.
     """
     most = backend.thread_choices[-1]
     backend.set_threads(most)
-    prefill_ms = _prefill_ms(backend)
+    chunk_cost = _chunk_cost(backend)
     if not backend.can_trim:
-        return flat(most), prefill_ms
+        return flat(most), chunk_cost
     deadline = time.perf_counter() + BUDGET_MS / 1000
     measured: dict[int, tuple[float, int]] = {}
     choices = backend.thread_choices
@@ -50,19 +52,31 @@ def calibrate(backend: Backend) -> tuple[Costs, float]:
     for slot in range(backend.n_slots):
         backend.trim(slot, 0)
     backend.set_threads(most)
-    return _interpolate(measured, backend.n_slots), prefill_ms
+    return _interpolate(measured, backend.n_slots), chunk_cost
 
 
-def _prefill_ms(backend: Backend) -> float:
-    """Also the warm-up: the first pass touches the weights and builds the graphs."""
-    count = min(_WARM_UP_TOKENS, backend.n_batch, backend.n_ctx - 1)
-    cost = 0.0
-    for _ in range(2):
-        started = time.perf_counter()
-        _decode(backend, list(range(count)), [0] * count)
-        cost = (time.perf_counter() - started) * 1000 / count
-        backend.trim(0, 0)
-    return cost
+def _chunk_cost(backend: Backend) -> ChunkCost:
+    """Also the warm-up: the first pass touches the weights and builds the graphs.
+
+    A straight line through a short chunk and a longer one; only the short one, if the longer
+    would take too long.
+    """
+    short, long = (min(n, backend.n_batch, backend.n_ctx - 1) for n in _CHUNKS)
+    _time_chunk(backend, short)
+    short_ms = _time_chunk(backend, short)
+    if long < 2 * short or short_ms * long / short > _LONGEST_CHUNK_MS:
+        return ChunkCost(0.0, short_ms / short)
+    long_ms = _time_chunk(backend, long)
+    per_token = max((long_ms - short_ms) / (long - short), 0.5 * long_ms / long)
+    return ChunkCost(max(0.0, long_ms - long * per_token), per_token)
+
+
+def _time_chunk(backend: Backend, count: int) -> float:
+    started = time.perf_counter()
+    _decode(backend, list(range(count)), [0] * count)
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    backend.trim(0, 0)
+    return elapsed_ms
 
 
 def _best(backend: Backend, width: int, thread_choices: tuple[int, ...]) -> tuple[float, int]:

@@ -17,9 +17,10 @@ from kolo.engine.backend import NO_ROOM, Backend, Logits
 from kolo.engine.choice import Choice
 from kolo.engine.job import Job
 from kolo.engine.layout import Costs, Layout
+from kolo.engine.pace import ChunkCost, PrefillPace
 from kolo.engine.pooling import PooledJob
 from kolo.engine.prefix import PrefixCache
-from kolo.engine.scheduler import Decode, Prefill, PrefillPace, Scheduler, Sequence
+from kolo.engine.scheduler import Decode, Prefill, Scheduler, Sequence
 from kolo.errors import DeadlineExceeded, EngineStopped, InternalError, KoloError, internal
 from kolo.types import Delta, EngineStats, Generated, LoadParams, SlotStats
 
@@ -34,7 +35,7 @@ class Loop:
         backend: Backend,
         params: LoadParams,
         costs: Costs,
-        prefill_ms: float,
+        chunk_cost: ChunkCost,
         send: Send,
         inbox: SimpleQueue[Item],
     ) -> None:
@@ -44,7 +45,7 @@ class Loop:
         self._send = send
         store_bytes = params.cache_store_bytes
         self._cache = PrefixCache(backend, _free_share() if store_bytes is None else store_bytes)
-        pace = PrefillPace(params.prefill_budget_ms, prefill_ms, backend.n_batch)
+        pace = PrefillPace(params.prefill_budget_ms, chunk_cost, backend.n_batch)
         self._scheduler = Scheduler(self._cache, pace, backend.max_outputs)
         self._jobs: dict[int, Job] = {}
         self._timed: set[Job] = set()

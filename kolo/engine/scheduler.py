@@ -17,13 +17,8 @@ from array import array
 from collections import deque
 from dataclasses import dataclass, field
 
+from kolo.engine.pace import PrefillPace
 from kolo.engine.prefix import PrefixCache, Slot, common_prefix
-
-IDLE_BUDGET_FACTOR = 4
-"""With nobody decoding a chunk may take this many budgets: fewer calls, still cancellable."""
-
-SAFETY = 0.7
-"""Aim below the budget: attention makes later chunks of a prompt dearer than earlier ones."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,39 +63,6 @@ class Prefill:
 
 
 Step = Decode | Prefill
-
-
-class PrefillPace:
-    """How many tokens fit a time budget, learned from the chunks that ran.
-
-    The cost per token grows with depth and with what else the machine does, so the estimate rises
-    at once and falls by halves; and among streams a chunk is at most twice the longest one timed,
-    beyond which the estimate would be a guess.
-    """
-
-    def __init__(self, budget_ms: float, ms_per_token: float, n_batch: int) -> None:
-        self._budget_ms = budget_ms
-        self._ms_per_token = ms_per_token
-        self._n_batch = n_batch
-        self._longest = 64
-
-    def observe(self, n_tokens: int, elapsed_ms: float) -> None:
-        """Learn from one chunk. Short ones are dominated by fixed costs and say little."""
-        if n_tokens < 16:
-            return
-        cost = elapsed_ms / n_tokens
-        self._ms_per_token += (1.0 if cost > self._ms_per_token else 0.5) * (
-            cost - self._ms_per_token
-        )
-        self._longest = max(self._longest, n_tokens)
-
-    def chunk(self, *, alone: bool) -> int:
-        budget_ms = self._budget_ms * (IDLE_BUDGET_FACTOR if alone else SAFETY)
-        fits = int(budget_ms / max(self._ms_per_token, 1e-6))
-        if not alone:
-            fits = min(fits, 2 * self._longest)
-        width = 32 if fits >= 32 else 8 if fits >= 8 else 1
-        return max(1, min(fits // width * width, self._n_batch))
 
 
 class Scheduler:

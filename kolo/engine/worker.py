@@ -25,6 +25,7 @@ from kolo.engine.calibrate import calibrate
 from kolo.engine.front import Front
 from kolo.engine.layout import flat
 from kolo.engine.loop import Loop
+from kolo.engine.pace import ChunkCost
 from kolo.engine.pooling import prepare_pooled
 from kolo.errors import KoloError, LoadFailed, UsageError, internal
 from kolo.types import (
@@ -44,8 +45,8 @@ from kolo.types import (
 
 _SWITCH_INTERVAL_S = 0.0005
 """How long the reader may keep the interpreter from the loop; Python's default is 5 ms."""
-_UNMEASURED_PREFILL_MS = 10.0
-"""Per token, assumed of a model that was not warmed up; a few chunks put it right."""
+_UNMEASURED_CHUNK = ChunkCost(fixed_ms=0.0, ms_per_token=10.0)
+"""Assumed of a model that was not warmed up; a few chunks put it right."""
 
 
 class Outlet:
@@ -182,10 +183,10 @@ def serve(sock: socket.socket) -> None:
 
 def _make_loop(backend: Backend, params: LoadParams, out: Outlet) -> Loop:
     if params.warmup and backend.info.can_chat and backend.costs_vary:
-        costs, prefill_ms = calibrate(backend)
+        costs, chunk_cost = calibrate(backend)
     else:
-        costs, prefill_ms = flat(backend.thread_choices[-1]), _UNMEASURED_PREFILL_MS
-    return Loop(backend, params, costs, prefill_ms, out.send, SimpleQueue())
+        costs, chunk_cost = flat(backend.thread_choices[-1]), _UNMEASURED_CHUNK
+    return Loop(backend, params, costs, chunk_cost, out.send, SimpleQueue())
 
 
 def _loader(name: str) -> Loader:

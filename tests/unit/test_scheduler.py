@@ -11,7 +11,8 @@ import pytest
 from kolo.engine.backend import NO_ROOM
 from kolo.engine.fake import FakeBackend, Script
 from kolo.engine.prefix import PrefixCache, common_prefix
-from kolo.engine.scheduler import Decode, Prefill, PrefillPace, Scheduler, Sequence
+from kolo.engine.pace import ChunkCost, PrefillPace
+from kolo.engine.scheduler import Decode, Prefill, Scheduler, Sequence
 from kolo.types import LoadParams
 
 
@@ -32,7 +33,7 @@ class Driver:
         params = LoadParams(parallel=parallel, ctx=ctx, kv_unified=unified)
         self.backend = FakeBackend(Script(cells=cells, can_trim=can_trim), params)
         self.cache = PrefixCache(self.backend, store_bytes)
-        pace = PrefillPace(budget_ms=chunk / 0.85, ms_per_token=1.0, n_batch=512)
+        pace = PrefillPace(chunk * 1.4, ChunkCost(fixed_ms=0.0, ms_per_token=1.0), n_batch=512)
         self.scheduler = Scheduler(self.cache, pace, max_outputs=32)
         self.prefilled = 0
         self.steps: list[Decode | Prefill] = []

@@ -1,0 +1,74 @@
+"""How long a chunk of prefill may be so that it fits a time, learned from those that ran.
+
+A chunk costs a fixed part, since the weights are read once however short it is, and so much a
+token. Leaving the first out would make short chunks look dear, and dear chunks be made shorter
+still.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+IDLE_BUDGET_FACTOR = 4
+"""With nobody decoding a chunk may take this many budgets: fewer calls, still cancellable."""
+
+_FORGIVE = 0.2
+"""Part of a former surprise that each chunk which brings none makes up for."""
+_RISK = (1.1, 2.0)
+"""Bounds of what a chunk is expected to take beyond its estimate."""
+_KERNEL_ROWS = 8
+"""Rows that kernels take at hardly more than the price of one. A chunk is no shorter, however
+slow the machine seems; and a shorter rest of a prompt says little of what a token costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkCost:
+    """Milliseconds of a prefill chunk: ``fixed_ms`` and ``ms_per_token`` for each token."""
+
+    fixed_ms: float
+    ms_per_token: float
+
+    def of(self, n_tokens: int) -> float:
+        return self.fixed_ms + n_tokens * self.ms_per_token
+
+
+class PrefillPace:
+    """How many tokens fit ``budget_ms`` beyond what a step costs anyway.
+
+    The cost of a token grows with depth and with what else the machine does, so the estimate
+    rises at once and falls by halves; and among streams a chunk is at most twice the longest one
+    timed, beyond which the estimate would be a guess. Chunks are planned shorter by as much as
+    the last ones took longer than they should have.
+    """
+
+    def __init__(self, budget_ms: float, cost: ChunkCost, n_batch: int) -> None:
+        self._budget_ms = budget_ms
+        self._fixed_ms = cost.fixed_ms
+        self._ms_per_token = max(cost.ms_per_token, 1e-6)
+        self._n_batch = n_batch
+        self._longest = 64
+        self._risk = 1.4
+
+    def observe(self, n_tokens: int, elapsed_ms: float) -> None:
+        """Learn from one chunk."""
+        if n_tokens < _KERNEL_ROWS:
+            return
+        surprise = elapsed_ms / (self._fixed_ms + n_tokens * self._ms_per_token)
+        calmer = self._risk + _FORGIVE * (surprise - self._risk)
+        low, high = _RISK
+        self._risk = min(max(surprise, calmer, low), high)
+        cost = max(elapsed_ms - self._fixed_ms, 0.1 * elapsed_ms) / n_tokens
+        self._ms_per_token += (1.0 if cost > self._ms_per_token else 0.5) * (
+            cost - self._ms_per_token
+        )
+        self._longest = max(self._longest, n_tokens)
+
+    def chunk(self, *, alone: bool) -> int:
+        """Tokens of the next chunk; ``alone``: nobody waits for a token meanwhile."""
+        allowed_ms = self._budget_ms + self._fixed_ms
+        allowed_ms *= IDLE_BUDGET_FACTOR if alone else 1 / self._risk
+        fits = int((allowed_ms - self._fixed_ms) / self._ms_per_token)
+        if not alone:
+            fits = min(fits, 2 * self._longest)
+        width = 32 if fits >= 32 else _KERNEL_ROWS
+        return min(max(fits // width * width, _KERNEL_ROWS), self._n_batch)
