@@ -331,6 +331,8 @@ class EngineStats(Struct, frozen=True, kw_only=True, tag="stats"):
     spills: int = 0
     restores: int = 0
     preemptions: int = 0
+    draft_tokens: int = 0
+    draft_accepted: int = 0
     store_bytes: int = 0
     store_entries: int = 0
     python_us: float = 0.0
@@ -395,6 +397,8 @@ class LoadParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     """Bound of the prefix store in host memory; None is a share of what is free."""
     prefill_budget_ms: Annotated[int, Meta(ge=1, le=60_000)] = 200
     """How long one prefill chunk may hold up streams that are decoding."""
+    speculation: Literal["auto", "always", "off"] = "auto"
+    """Guess several tokens at once where that pays; answers are the same either way."""
     sampling: Sampling = Sampling()
     """Defaults for fields a request leaves unset."""
 

@@ -14,8 +14,10 @@ from kolo.engine.layout import Costs, flat
 from kolo.engine.pace import ChunkCost
 
 BUDGET_MS = 1500.0
-_PROBES = (1, 2, 4, 8, 16, 32, 3, 7, 6, 5, 12, 15, 24, 23, 20, 31, 28, 64, 48)
+_PROBES = (1, 8, 4, 2, 16, 32, 3, 7, 6, 5, 12, 15, 24, 23, 20, 31, 28, 64, 48)
 """Most telling first: the powers of two, then the widths that kernels are known to dislike."""
+_GUESSED_ROWS = 16
+"""A single sequence has as many rows when its next tokens are guessed."""
 _ROUNDS = 2
 _ENOUGH_MS = 4.0
 """A width is timed at least ``_ROUNDS`` times and for this long: fast models are noisy."""
@@ -42,7 +44,8 @@ def calibrate(backend: Backend) -> tuple[Costs, ChunkCost]:
     deadline = time.perf_counter() + BUDGET_MS / 1000
     measured: dict[int, tuple[float, int]] = {}
     choices = backend.thread_choices
-    for width in dict.fromkeys((*(w for w in _PROBES if w <= backend.n_slots), backend.n_slots)):
+    widest = max(backend.n_slots, min(_GUESSED_ROWS, backend.max_outputs, backend.n_ctx - 1))
+    for width in dict.fromkeys((*(w for w in _PROBES if w <= widest), widest)):
         if measured and time.perf_counter() > deadline:
             break
         narrower = measured.get(width // 2, (0.0, choices[0]))[1]
@@ -52,7 +55,7 @@ def calibrate(backend: Backend) -> tuple[Costs, ChunkCost]:
     for slot in range(backend.n_slots):
         backend.trim(slot, 0)
     backend.set_threads(most)
-    return _interpolate(measured, backend.n_slots), chunk_cost
+    return _interpolate(measured, widest), chunk_cost
 
 
 def _chunk_cost(backend: Backend) -> ChunkCost:
@@ -73,7 +76,7 @@ def _chunk_cost(backend: Backend) -> ChunkCost:
 
 def _time_chunk(backend: Backend, count: int) -> float:
     started = time.perf_counter()
-    _decode(backend, list(range(count)), [0] * count)
+    _decode(backend, list(range(count)), [0] * count, [0] * (count - 1) + [1])
     elapsed_ms = (time.perf_counter() - started) * 1000
     backend.trim(0, 0)
     return elapsed_ms
@@ -101,26 +104,28 @@ def _fastest(backend: Backend, width: int) -> float:
 
 
 def _time(backend: Backend, width: int) -> float:
+    """A row for each slot; of a batch wider than there are slots, all in one."""
+    n_slots = backend.n_slots
+    slots = list(range(width)) if width <= n_slots else [0] * width
+    positions = [0] * width if width <= n_slots else list(range(width))
     started = time.perf_counter()
-    _decode(backend, [0] * width, list(range(width)))
+    _decode(backend, positions, slots, [1] * width)
     elapsed_ms = (time.perf_counter() - started) * 1000
-    for slot in range(width):
+    for slot in set(slots):
         backend.trim(slot, 0)
     return elapsed_ms
 
 
-def _decode(backend: Backend, positions: list[int], slots: list[int]) -> None:
-    count = len(positions)
-    wanted = [1] * count if len(set(slots)) == count else [0] * (count - 1) + [1]
-    status = backend.decode([1] * count, positions, slots, wanted)
+def _decode(backend: Backend, positions: list[int], slots: list[int], wanted: list[int]) -> None:
+    status = backend.decode([1] * len(positions), positions, slots, wanted)
     assert status == OK, "an empty context has room for a calibration batch"
 
 
-def _interpolate(measured: dict[int, tuple[float, int]], n_slots: int) -> Costs:
+def _interpolate(measured: dict[int, tuple[float, int]], widest: int) -> Costs:
     known = sorted(measured)
     costs: list[float] = []
     threads: list[int] = []
-    for width in range(1, n_slots + 1):
+    for width in range(1, widest + 1):
         below = max((w for w in known if w <= width), default=known[0])
         above = min((w for w in known if w >= width), default=known[-1])
         share = (width - below) / (above - below) if above > below else 0.0

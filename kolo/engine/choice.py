@@ -59,6 +59,8 @@ class Choice:
         self.sequence = sequence
         self.n_generated = 0
         self.n_reasoning = 0
+        self.n_guessed = 0
+        self.n_guessed_right = 0
         self.finish: FinishReason | None = None
         self.prompt_logprobs: list[TokenLogprob | None] = [None]
         self._rules = rules
@@ -94,6 +96,11 @@ class Choice:
             return self._end("length")
         return self._delta()
 
+    @property
+    def n_left(self) -> int:
+        """Tokens it may still gain."""
+        return self._rules.max_tokens - self.n_generated
+
     def advance_prompt(self, rows: Logits, start: int) -> None:
         """Score prompt tokens ``start + 1`` and on, each by the row before it."""
         tokens = self.sequence.tokens
@@ -119,7 +126,7 @@ class Choice:
         if not matcher.allows(token):
             np.copyto(row, -np.inf, where=~matcher.mask())
             token = sampler.pick(row)
-        return matcher.steer(token, self._rules.max_tokens - self.n_generated)
+        return matcher.steer(token, self.n_left)
 
     def _accept(self, token: int) -> None:
         if self._matcher is not None and not self._reader.reasoning_open:

@@ -47,6 +47,8 @@ class Job:
                 prefill_ms=(first - started) * 1000,
                 ttft_ms=(first - self.arrived_s) * 1000,
                 decode_ms=(last - first) * 1000,
+                draft_tokens=sum(choice.n_guessed for choice in choices),
+                draft_accepted=sum(choice.n_guessed_right for choice in choices),
             ),
             seed=self.seed,
             prompt_logprobs=choices[0].prompt_logprobs if self.wants_prompt_logprobs else None,

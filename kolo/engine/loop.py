@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from queue import Empty, SimpleQueue
 
 import psutil
@@ -21,6 +21,7 @@ from kolo.engine.pace import ChunkCost, PrefillPace
 from kolo.engine.pooling import PooledJob
 from kolo.engine.prefix import PrefixCache
 from kolo.engine.scheduler import Decode, Prefill, Scheduler, Sequence
+from kolo.engine.speculation import Guesses, Speculation
 from kolo.errors import DeadlineExceeded, EngineStopped, InternalError, KoloError, internal
 from kolo.types import Delta, EngineStats, Generated, LoadParams, SlotStats
 
@@ -46,6 +47,9 @@ class Loop:
         store_bytes = params.cache_store_bytes
         self._cache = PrefixCache(backend, _free_share() if store_bytes is None else store_bytes)
         pace = PrefillPace(params.prefill_budget_ms, chunk_cost, backend.n_batch)
+        mode = params.speculation if backend.can_trim else "off"
+        limit = min(backend.max_outputs, backend.n_batch)
+        self._speculation = Speculation(mode, costs, limit, unified=backend.unified)
         self._scheduler = Scheduler(self._cache, pace, backend.max_outputs)
         self._jobs: dict[int, Job] = {}
         self._timed: set[Job] = set()
@@ -134,13 +138,19 @@ class Loop:
             return []
 
     def _advance_decode(self, step: Decode) -> list[Delta]:
+        if self._speculation.active:
+            guesses = self._speculation.guesses(step.sequences, self._room)
+            if guesses:
+                return self._advance_guessed(step, guesses)
         sequences = {s.slot.id: s for s in step.sequences if s.slot is not None}
         rows = self.layout.rows(tuple(sequences), self._can_pad)
         slots = self._cache.slots
         tokens = [sequences[row].tokens[-1] if row in sequences else 1 for row in rows]
         positions = [len(slots[row].tokens) for row in rows]
         self._backend.set_threads(self.layout.threads(len(rows)))
-        self._decode(tokens, positions, rows, self._ones[: len(rows)])
+        elapsed_s = self._decode(tokens, positions, rows, self._ones[: len(rows)])
+        if self._speculation.active:
+            self._speculation.timed_plain(len(rows), elapsed_s * 1000)
         padding = [row for row in rows if row not in sequences]
         for row in padding:
             self._backend.trim(row, len(slots[row].tokens))
@@ -153,6 +163,53 @@ class Loop:
             if sequence is not None:
                 self._draw(sequence, logits[at], deltas)
         return deltas
+
+    def _advance_guessed(self, step: Decode, guesses: Guesses) -> list[Delta]:
+        """Several tokens of a sequence at once: its next one, and guesses at those after it."""
+        tokens: list[int] = []
+        positions: list[int] = []
+        rows: list[int] = []
+        for sequence in step.sequences:
+            slot = sequence.slot
+            assert slot is not None
+            done = len(slot.tokens)
+            guess = guesses.get(sequence, ())
+            tokens += (sequence.tokens[-1], *guess)
+            positions += range(done, done + 1 + len(guess))
+            rows += [slot.id] * (1 + len(guess))
+        self._backend.set_threads(self._n_threads_batch)
+        elapsed_s = self._decode(tokens, positions, rows, [1] * len(rows))
+        self._speculation.timed_guesses(len(step.sequences), guesses, elapsed_s * 1000)
+        logits = self._backend.logits(len(rows))
+        deltas: list[Delta] = []
+        at = 0
+        for sequence in step.sequences:
+            guess = guesses.get(sequence, ())
+            self._draw_guessed(sequence, guess, logits[at : at + 1 + len(guess)], deltas)
+            at += 1 + len(guess)
+        return deltas
+
+    def _draw_guessed(
+        self, sequence: Sequence, guess: Collection[int], logits: Logits, deltas: list[Delta]
+    ) -> None:
+        """Draw as long as what is drawn is what was guessed, then take back the rest."""
+        choice, slot = self._owners[sequence][1], sequence.slot
+        assert slot is not None
+        slot.tokens.append(sequence.tokens[-1])
+        self._draw(sequence, logits[0], deltas)
+        n_right = 0
+        for guessed, row in zip(guess, logits[1:], strict=True):
+            if sequence not in self._owners or choice.finish or sequence.tokens[-1] != guessed:
+                break
+            n_right += 1
+            slot.tokens.append(guessed)
+            self._draw(sequence, row, deltas)
+        if n_right < len(guess):
+            self._backend.trim(slot.id, len(slot.tokens))
+        choice.n_guessed += len(guess)
+        choice.n_guessed_right += n_right
+        self._counts.draft_tokens += len(guess)
+        self._counts.draft_accepted += n_right
 
     def _advance_prefill(self, step: Prefill) -> list[Delta]:
         tokens: list[int] = []
@@ -226,6 +283,12 @@ class Loop:
     def _can_pad(self, slot_id: int) -> bool:
         return len(self._cache.slots[slot_id].tokens) < self._backend.n_ctx
 
+    def _room(self, sequence: Sequence) -> int:
+        """Tokens more than one that a decoding sequence may gain."""
+        assert sequence.slot is not None
+        in_context = self._backend.n_ctx - len(sequence.slot.tokens)
+        return min(in_context, self._owners[sequence][1].n_left) - 1
+
     def _make_room(self, step: Decode | Prefill) -> None:
         if self._scheduler.make_room():
             return
@@ -262,6 +325,7 @@ class Loop:
         job.open.discard(choice.index)
         self._scheduler.remove(choice.sequence)
         self._owners.pop(choice.sequence, None)
+        self._speculation.forget(choice.sequence)
         choice.close()
 
     def _close(self, job: Job) -> Generated:
@@ -315,6 +379,8 @@ class Loop:
             spills=cache.counters.spills,
             restores=cache.counters.restores,
             preemptions=self._scheduler.preemptions,
+            draft_tokens=counts.draft_tokens,
+            draft_accepted=counts.draft_accepted,
             store_bytes=cache.store.used_bytes,
             store_entries=len(cache.store),
             python_us=counts.python_s * 1e6,
@@ -356,6 +422,8 @@ class _Counts:
     cached_tokens = 0
     generated_tokens = 0
     padding_rows = 0
+    draft_tokens = 0
+    draft_accepted = 0
     backend_s = 0.0
     python_s = 0.0
 
