@@ -227,7 +227,7 @@ class Loop:
             wanted += [1] * count if sequence.all_logits else [0] * (count - 1) + [last]
         self._backend.set_threads(self._n_threads_batch)
         elapsed_ms = self._decode(tokens, positions, rows, wanted) * 1000
-        self._scheduler.pace.observe(len(tokens), elapsed_ms)
+        self._scheduler.observe(len(tokens), elapsed_ms)
         self._counts.prefill_tokens += len(tokens)
         self._scheduler.advance(step)
         return self._draw_prefilled(step, sum(wanted))

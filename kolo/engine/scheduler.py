@@ -7,8 +7,10 @@ case of their own.
 
 Policy: first come first served. When both kinds of work exist they take turns, one decode
 batch and one prefill chunk, the chunk as long as fits the time budget, so that no stream waits
-longer than that for another's prompt. A sequence whose prompt is just being computed by
-another waits for it and then copies.
+longer than that for another's prompt. Only streams that have shown no more than their first
+token wait longer, a while, for the prompts that came with theirs: a decode of few rows costs
+nearly what one of many does. A sequence whose prompt is just being computed by another waits
+for it and then copies.
 """
 
 from __future__ import annotations
@@ -17,8 +19,12 @@ from array import array
 from collections import deque
 from dataclasses import dataclass, field
 
-from kolo.engine.pace import PrefillPace
+from kolo.engine.pace import IDLE_BUDGET_FACTOR, PrefillPace
 from kolo.engine.prefix import PrefixCache, Slot, common_prefix
+
+
+HOLD_BUDGETS = 10
+"""How many time budgets of prefill a stream may wait for its second token."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +44,14 @@ class Sequence:
     n_cached: int = 0
     order: int = 0
     started: bool = False
+    n_prompt: int = 0
+    held_ms: float = 0.0
+    """Others' prefill since its first token, while that is all it has."""
+
+    @property
+    def newborn(self) -> bool:
+        """Whether its first token is all that it has written."""
+        return len(self.tokens) == self.n_prompt + 1
 
     @property
     def remaining(self) -> int:
@@ -81,6 +95,7 @@ class Scheduler:
 
     def add(self, sequence: Sequence) -> None:
         sequence.order = self._arrivals
+        sequence.n_prompt = len(sequence.tokens)
         self._arrivals += 1
         self.waiting.append(sequence)
 
@@ -104,11 +119,23 @@ class Scheduler:
         self._admit()
         decode = [s for s in self.running if s.remaining == 1 and not s.all_logits]
         prefill = [s for s in self.running if s.remaining > 1 or s.all_logits]
-        if decode and not (prefill and self._decoded_last):
+        hold = bool(prefill) and all(map(self._may_wait, decode))
+        if decode and not hold and not (prefill and self._decoded_last):
             self._decoded_last = True
             return Decode(sorted(decode, key=_by_slot))
         self._decoded_last = False
-        return self._chunk(prefill, alone=not decode) if prefill else None
+        return self._chunk(prefill, alone=hold) if prefill else None
+
+    def observe(self, n_tokens: int, elapsed_ms: float) -> None:
+        """What a prefill chunk took."""
+        self.pace.observe(n_tokens, elapsed_ms)
+        for sequence in self.running:
+            if sequence.newborn:
+                sequence.held_ms += elapsed_ms
+
+    def _may_wait(self, sequence: Sequence) -> bool:
+        most_ms = (HOLD_BUDGETS - IDLE_BUDGET_FACTOR) * self.pace.budget_ms
+        return sequence.newborn and sequence.held_ms < most_ms
 
     def advance(self, step: Step) -> None:
         """The batch was computed: its tokens are in the KV now."""

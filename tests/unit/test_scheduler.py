@@ -59,6 +59,8 @@ class Driver:
             return True
         self.steps.append(step)
         self.scheduler.advance(step)
+        if isinstance(step, Prefill):
+            self.scheduler.observe(step.n_tokens, 1.4 * step.n_tokens)
         self._sample(step)
         return True
 
@@ -274,3 +276,39 @@ def test_common_prefix_finds_the_first_difference(at: int) -> None:
         b[at] = -1
     assert common_prefix(a, b, 1000) == at
     assert common_prefix(a, b, 5) == min(at, 5)
+
+
+def test_prompts_that_came_together_are_all_read_before_the_first_goes_on() -> None:
+    driver = Driver(parallel=4, chunk=64)
+    for i in range(4):
+        driver.add(prompt(100, seed=i), generate=20)
+    driver.run()
+    first_decode = next(i for i, s in enumerate(driver.steps) if isinstance(s, Decode))
+    assert sum(s.n_tokens for s in driver.steps[:first_decode] if isinstance(s, Prefill)) == 400
+    assert len(driver.steps[first_decode].sequences) == 4
+
+
+def test_a_stream_with_one_token_does_not_wait_for_ever_for_others_prompts() -> None:
+    driver = Driver(parallel=2, chunk=64, ctx=4096)
+    driver.add(prompt(40), generate=50)
+    driver.add(prompt(3000, seed=1), generate=1)
+    driver.run()
+    before = 0
+    for step in driver.steps:
+        if isinstance(step, Decode):
+            break
+        before += step.n_tokens
+    assert 40 < before < 1500
+
+
+def test_a_stream_that_flows_waits_for_one_chunk_at_a_time() -> None:
+    driver = Driver(parallel=3, chunk=64, ctx=4096)
+    flowing = driver.add(prompt(40), generate=200)
+    while len(flowing.tokens) < 45:
+        driver.step()
+    start = len(driver.steps)
+    for i in range(2):
+        driver.add(prompt(600, seed=i + 1), generate=30)
+    driver.run()
+    kinds = ["d" if isinstance(step, Decode) else "p" for step in driver.steps[start:]]
+    assert "pp" not in "".join(kinds)
