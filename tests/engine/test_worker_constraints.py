@@ -186,6 +186,34 @@ def test_a_forced_call_cannot_be_malformed(engine: Worker, choice: str) -> None:
         assert answer.text().strip() == ""
 
 
+def test_with_tools_on_offer_a_form_is_kept_or_a_tool_is_called(engine: Worker) -> None:
+    """Neither takes the other's place: both come out, and nothing else does."""
+    form = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    seen = set()
+    for seed in range(12):
+        conversation = Chat(
+            messages=[Message(role="user", content="Weather?")],
+            tools=[Tool(function=Function(name="clock", parameters=NOTHING))],
+            parallel_tool_calls=False,
+        )
+        answer = engine.ask(
+            Generate(
+                input=conversation,
+                constraint=Constraint(json_schema=form),
+                sampling=Sampling(temperature=30, seed=seed, top_k=0, top_p=1, min_p=0),
+                max_tokens=400,
+            )
+        )
+        seen.add(answer.finish)
+        if answer.finish == "tool_calls":
+            calls = [call for delta in answer.deltas for call in delta.tool_calls]
+            assert calls[0].name == "clock"
+            assert answer.text().strip() == ""
+        else:
+            jsonschema.validate(json.loads(answer.text()), form)
+    assert seen == {"tool_calls", "stop"}
+
+
 @pytest.mark.parametrize(
     ("constraint", "word"),
     [

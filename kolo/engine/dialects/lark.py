@@ -11,6 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from kolo.engine.constraint.schema import OPTIONS, prepare
+from kolo.errors import BadGrammar
+
 SPACING = {"whitespace_flexible": False, "item_separator": ", ?", "key_separator": ": ?"}
 """JSON as models write it: compact, or with one space after commas and colons."""
 
@@ -62,8 +65,12 @@ class Lark:
         return name
 
     def json(self, schema: dict[str, Any]) -> str:
-        """A JSON value of this schema."""
-        spaced = {**schema, "x-guidance": SPACING}
+        """A JSON value of this schema. Raises BadGrammar for what cannot be guaranteed of it."""
+        try:
+            prepared = prepare(schema, "parameters")
+        except BadGrammar as error:
+            raise BadGrammar(error.message, hint=error.hint, param="tools") from error
+        spaced = {**prepared.schema, "x-guidance": {**OPTIONS, **SPACING}}
         return self.add("%json " + json.dumps(spaced, ensure_ascii=False))
 
     def one_of(self, expressions: Iterable[str]) -> str:

@@ -251,7 +251,8 @@ class GemmaValues:
             return self._array(schema)
         if kind == "object":
             return f'"{{" {self.members(schema)} "}}"'
-        return self._lark.json(schema | {"type": kind})
+        plain = {key: value for key, value in schema.items() if key != "nullable"}
+        return self._lark.json(plain | {"type": kind})
 
     def _string(self, schema: dict[str, Any]) -> str:
         text = self._lark.free(GEMMA_QUOTE, string_pattern(schema))
