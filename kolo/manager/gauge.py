@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import psutil
@@ -12,9 +13,10 @@ from msgspec.structs import replace
 from kolo.errors import ModelInvalid
 from kolo.manager.budget import DEVICE, HOST, Pools
 from kolo.manager.machine import Machine, available, gpu_present
-from kolo.manager.memory import check_fit, default_ctx, default_parallel
+from kolo.manager.memory import Estimate, check_fit, default_ctx, default_parallel
+from kolo.manager.memory import estimate as estimate_of
 from kolo.models.gguf import read_model
-from kolo.models.resolve import ModelSpec
+from kolo.models.resolve import ModelSpec, find_file
 from kolo.types import LoadParams
 from kolo.units import Budget
 
@@ -71,10 +73,11 @@ class MachineGauge:
         room_bytes = max(room.get(HOST, 0), 0)
         params = replace(spec.params, parallel=spec.params.parallel or default_parallel(header))
         params = replace(params, ctx=params.ctx or default_ctx(header, params, room_bytes))
-        # Clients ask for GPU layers by habit; without a GPU llama.cpp keeps them on the host.
-        charged = params if gpu_present() else replace(params, gpu_layers=0)
-        estimate = check_fit(header, charged, room_bytes, self._limit())
-        return Need(params, {HOST: estimate.total_bytes, DEVICE: estimate.device_bytes})
+        estimate = check_fit(header, charged(params), room_bytes, self._limit())
+        drafts = _draft(params)
+        host_bytes = estimate.total_bytes + (drafts.total_bytes if drafts else 0)
+        device_bytes = estimate.device_bytes + (drafts.device_bytes if drafts else 0)
+        return Need(params, {HOST: host_bytes, DEVICE: device_bytes})
 
     def held(self, pid: int, need: Pools) -> Pools:
         return {**need, HOST: _resident(pid).total}
@@ -95,6 +98,20 @@ class NoGauge:
 
     def held(self, pid: int, need: Pools) -> Pools:
         return need
+
+
+def _draft(params: LoadParams) -> Estimate | None:
+    """What the smaller model that guesses takes beside the large one."""
+    if params.draft_model is None or params.speculation == "off":
+        return None
+    header = read_model(find_file(Path(params.draft_model)))
+    return estimate_of(header, charged(replace(params, draft_model=None, lora=[])))
+
+
+def charged(params: LoadParams) -> LoadParams:
+    """As an estimate is to take them: clients ask for GPU layers by habit, and without a GPU
+    llama.cpp keeps them on the host."""
+    return params if gpu_present() else replace(params, gpu_layers=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from ggufs import tiny_llama
 from harness import GUIDE, Worker, chat, worker
 
+from kolo.errors import LoadFailed
 from kolo.types import Chat, Constraint, Generate, LoadParams, Message, Prompt, Sampling
 
 GREEDY = Sampling(temperature=0)
@@ -120,6 +123,29 @@ def test_on_auto_a_backend_whose_rows_all_cost_the_same_never_guesses() -> None:
     with worker("", LoadParams(parallel=2, ctx=1024), backend="fake") as fake:
         fake.ask(Generate(input=Prompt(text=POEM * 4), sampling=GREEDY, max_tokens=200))
         assert fake.stats().draft_tokens == 0
+
+
+def test_a_draft_model_changes_no_answer_and_is_believed_where_it_is_right(
+    plain: Worker,
+) -> None:
+    params = LoadParams(parallel=4, ctx=1024, speculation="always", draft_model=GUIDE, warmup=False)
+    with worker(GUIDE, params) as guide:
+        ops = [op for op in OPS.values() if op.n == 1]
+        alone = [plain.ask(op).text() for op in ops]
+        assert [guide.ask(op).text() for op in ops] == alone
+        together = guide.wait(*(guide.submit(op) for op in ops))
+        assert [answer.text() for answer in together] == alone
+        fresh = guide.ask(chat("What is TTFT?", sampling=GREEDY)).generated
+        assert fresh.timings.draft_accepted > fresh.usage.completion_tokens / 2
+
+
+def test_a_draft_model_of_another_vocabulary_is_refused_at_load(tmp_path: Path) -> None:
+    other = tiny_llama(tmp_path / "other.gguf")
+    with (
+        pytest.raises(LoadFailed, match="vocabulary"),
+        worker(GUIDE, LoadParams(draft_model=str(other), ctx=256)),
+    ):
+        pass
 
 
 def test_the_fake_writes_the_same_with_guesses() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ggufs import tiny_llama
@@ -20,7 +21,7 @@ GUIDE = Path(str(files("kolo.models") / "data" / "guide.gguf"))
 ROOMY = {HOST: 8 << 30}
 
 
-def spec(path: Path, **params: int) -> ModelSpec:
+def spec(path: Path, **params: Any) -> ModelSpec:
     return ModelSpec(id="m", path=path, params=LoadParams(**params), source="path")
 
 
@@ -65,3 +66,10 @@ def test_a_gpu_is_seen_by_its_device_node(tmp_path: Path, node: str) -> None:
     (tmp_path / node).parent.mkdir(exist_ok=True)
     (tmp_path / node).touch()
     assert gpu_present(tmp_path)
+
+
+def test_a_draft_model_is_counted_too() -> None:
+    gauge = MachineGauge(None)
+    alone = gauge.need(spec(GUIDE, ctx=512, parallel=2), ROOMY)
+    paired = gauge.need(spec(GUIDE, ctx=512, parallel=2, draft_model=str(GUIDE)), ROOMY)
+    assert paired.pools[HOST] > alone.pools[HOST] + GUIDE.stat().st_size

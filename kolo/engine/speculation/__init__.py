@@ -7,6 +7,7 @@ with the first that is not, all after it are thrown away. ``lookup`` guesses fro
 whether a step should try any.
 """
 
+from kolo.engine.speculation.draft import DraftModel, check_pair
 from kolo.engine.speculation.plan import Guesses, Speculation
 
-__all__ = ["Guesses", "Speculation"]
+__all__ = ["DraftModel", "Guesses", "Speculation", "check_pair"]

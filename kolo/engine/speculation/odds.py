@@ -15,11 +15,11 @@ class Odds:
 
     def __init__(self, others: Odds | None = None) -> None:
         self._right: list[float] = list(others._right) if others else [0.0] * LONGEST
-        self._seen = others._seen if others else 0
+        self.seen: int = others.seen if others else 0
 
     def record(self, n_right: int, *, wrong: bool) -> None:
         """A guess was right for ``n_right`` tokens; then ``wrong``, or merely over."""
-        self._seen += 1
+        self.seen += 1
         right = self._right
         for at in range(n_right):
             right[at] += _NEW * (1.0 - right[at])
@@ -29,7 +29,7 @@ class Odds:
 
     def expected(self, n_right: int, n_tokens: int) -> float:
         """How many of the next ``n_tokens`` of a guess will be right, ``n_right`` having been."""
-        if self._seen < _FEW:
+        if self.seen < _FEW:
             # Nothing is known but this one guess: the chance that what held n times holds once
             # more is taken as n / (n + 2), whose products telescope.
             return n_right * (n_right + 1) * (1 / (n_right + 1) - 1 / (n_right + 1 + n_tokens))

@@ -14,6 +14,7 @@ from typing import Literal
 
 from kolo.engine.layout import Costs
 from kolo.engine.scheduler import Sequence
+from kolo.engine.speculation.draft import DraftModel
 from kolo.engine.speculation.lookup import continuation
 from kolo.engine.speculation.odds import LONGEST, Odds
 
@@ -27,6 +28,10 @@ _LENGTHS = (1, 3, 7, 15)
 _PATIENCE = 5
 """After each wrong guess in a row twice as many tokens pass before the next, to two to this."""
 _NEW = 0.2
+_TRIALS = 8
+"""Guesses of a draft model after which it is known how good it is."""
+_PROBE_STEPS = 300
+"""A draft model that does not pay is tried again after this many steps."""
 _NOTHING: Guesses = {}
 
 
@@ -74,7 +79,15 @@ class _Track:
 class Speculation:
     """``limit`` is how many rows one decode may have; ``unified`` is that of ``Backend``."""
 
-    def __init__(self, mode: Mode, costs: Costs, limit: int, *, unified: bool) -> None:
+    def __init__(
+        self,
+        mode: Mode,
+        costs: Costs,
+        limit: int,
+        *,
+        unified: bool,
+        draft: DraftModel | None = None,
+    ) -> None:
         self.active = mode != "off"
         self._always = mode == "always"
         self._costs = costs
@@ -83,12 +96,17 @@ class Speculation:
         self._tracks: dict[Sequence, _Track] = {}
         self._plain_ratio = self._guess_ratio = 1.0
         self._usual = Odds()
+        self._draft = draft
+        self._draft_odds = Odds()
+        self._steps_without = 0
+        self._by_draft = False
 
     def guesses(self, sequences: list[Sequence], room: Callable[[Sequence], int]) -> Guesses:
         """What to try in a step that decodes ``sequences``; empty for a plain one.
 
         ``room`` says how many tokens more than one a sequence may still gain.
         """
+        self._by_draft = False
         tracks = {}
         for sequence in sequences:
             track = self._tracks.get(sequence)
@@ -97,13 +115,19 @@ class Speculation:
             track.update(sequence.tokens)
             if track.guess:
                 tracks[sequence] = track
-        if not tracks:
-            return _NOTHING
-        length = self._longest(len(sequences)) if self._always else self._pays(tracks, sequences)
+        length = 0
+        if tracks:
+            always = self._always and self._longest(len(sequences))
+            length = always or self._pays(tracks, sequences)
         if not length:
-            return _NOTHING
+            return self._drafted(sequences, room) if self._draft else _NOTHING
         ahead = {s: t.ahead(min(length, room(s))) for s, t in tracks.items()}
         return {sequence: guess for sequence, guess in ahead.items() if guess}
+
+    def judge(self, n_guessed: int, n_right: int) -> None:
+        """How one guess turned out, if a draft model made it."""
+        if self._by_draft:
+            self._draft_odds.record(n_right, wrong=n_right < n_guessed)
 
     def forget(self, sequence: Sequence) -> None:
         """The sequence is over; what it taught is the next one's first opinion."""
@@ -139,6 +163,36 @@ class Speculation:
             gained = sum(t.odds.expected(t.right, n_tokens) for t in tracks.values())
             cost = self._cost(count, n_guessed, even=even) * self._guess_ratio
             rate = (count + gained) / cost
+            if rate > best:
+                best, length = rate, n_tokens
+        return length
+
+    def _drafted(self, sequences: list[Sequence], room: Callable[[Sequence], int]) -> Guesses:
+        """The draft model's guesses, where they pay or have yet to show whether they do."""
+        assert self._draft is not None
+        count = len(sequences)
+        length = min(self._draft_length(count), *map(room, sequences))
+        if length < 1:
+            return _NOTHING
+        self._steps_without = 0
+        found = self._draft.guesses(sequences, length)
+        self._by_draft = bool(found)
+        return found
+
+    def _draft_length(self, count: int) -> int:
+        self._steps_without += 1
+        longest = self._longest(count)
+        unknown = self._draft_odds.seen < _TRIALS or self._steps_without > _PROBE_STEPS
+        if self._always or unknown:
+            return min(longest, 7 if self._always else 3)
+        best = MARGIN * count / (self._costs.of(count) * self._plain_ratio)
+        length = 0
+        for n_tokens in _LENGTHS:
+            if n_tokens > longest:
+                break
+            cost = self._cost(count, n_tokens * count, even=True) * self._guess_ratio
+            cost += n_tokens * self._draft.step_ms if self._draft else 0.0
+            rate = count * (1 + self._draft_odds.expected(0, n_tokens)) / cost
             if rate > best:
                 best, length = rate, n_tokens
         return length
