@@ -207,7 +207,23 @@ class Inspect(Struct, frozen=True, tag="inspect"):
     """Ask for ``EngineStats``; answered between two steps."""
 
 
-Operation = Generate | Embed | Rerank | Tokenize | Detokenize | Render | Inspect
+class Measure(Struct, frozen=True, omit_defaults=True, kw_only=True, tag="measure"):
+    """Time the engine by itself; answered with ``Measured``, or Busy while it has other work.
+
+    What is cached is given up for it, and requests that come meanwhile wait.
+    """
+
+    kind: Literal["prefill", "decode"]
+    """``prefill``: ``width`` prompts of ``n_prompt`` tokens each are read. ``decode``: ``width``
+    sequences that hold ``n_prompt`` tokens each gain ``n_output``."""
+    width: Annotated[int, Meta(ge=1, le=256)] = 1
+    n_prompt: Annotated[int, Meta(ge=1, le=2**27)] = 1
+    n_output: Annotated[int, Meta(ge=1, le=2**20)] = 1
+    seed: Annotated[int, Meta(ge=0)] = 0
+    """Of the random tokens of the prompts."""
+
+
+Operation = Generate | Embed | Rerank | Tokenize | Detokenize | Render | Inspect | Measure
 
 
 # What comes back -----------------------------------------------------------------------
@@ -242,6 +258,8 @@ class Delta(Struct, array_like=True):
     logprobs: list[TokenLogprob] = []
     finish: FinishReason | None = None
     stop_sequence: str | None = None
+    slot: int = -1
+    """Where it was written; -1 if that is not told."""
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -310,6 +328,10 @@ class SlotStats(Struct, frozen=True, kw_only=True):
     prompt_done: int = 0
     prompt_cached: int = 0
     generated_tokens: int = 0
+    left_tokens: int = 0
+    """The most that may still be written, which the context bounds too."""
+    has_new_line: bool = False
+    """There is a line break in what was written."""
 
 
 class EngineStats(Struct, frozen=True, kw_only=True, tag="stats"):
@@ -340,7 +362,24 @@ class EngineStats(Struct, frozen=True, kw_only=True, tag="stats"):
     backend_us: float = 0.0
 
 
-Result = Generated | Embedded | Reranked | Tokenized | Detokenized | Rendered | EngineStats
+class Measured(Struct, frozen=True, kw_only=True, tag="measured"):
+    """What ``Measure`` took, step by step, on the worker's clock.
+
+    Of ``decode`` only steps of the full width are counted, without the first of them, which also
+    copies the prompt.
+    """
+
+    n_tokens: int
+    """Read, or gained by all sequences together."""
+    step_ms: list[float]
+    """Whole steps: scheduling, the backend, drawing greedily, text, encoding the frame."""
+    backend_ms: list[float]
+    """The backend's share of each."""
+
+
+Result = (
+    Generated | Embedded | Reranked | Tokenized | Detokenized | Rendered | EngineStats | Measured
+)
 
 
 # How a model is loaded -------------------------------------------------------------------
@@ -398,7 +437,9 @@ class LoadParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     prefill_budget_ms: Annotated[int, Meta(ge=1, le=60_000)] = 200
     """How long one prefill chunk may hold up streams that are decoding."""
     speculation: Literal["auto", "always", "off"] = "auto"
-    """Guess several tokens at once where that pays; answers are the same either way."""
+    """Guess several tokens at once where that pays; what is drawn stays the same."""
+    draft_model: str | None = None
+    """A smaller model of the same vocabulary, a GGUF file, that guesses for this one."""
     sampling: Sampling = Sampling()
     """Defaults for fields a request leaves unset."""
 
@@ -441,3 +482,4 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     """Decode width to the width it is padded to, as calibrated."""
     system_info: str = ""
     sampling: Sampling = Sampling()
+    """What holds for a request that sets nothing."""

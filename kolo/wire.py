@@ -1,7 +1,7 @@
 """Frames between the manager and a worker: length-prefixed msgpack over a socket pair.
 
 A frame is a 4-byte little-endian length and a msgpack body. Downward: Load once, then
-Submit, Cancel, Stop. Upward: Loading until Ready or Refused, then Tokens (one a step, for all
+Submit, Cancel, Cores, Stop. Upward: Loading until Ready or Refused, then Tokens (one a step, for all
 requests together), and for each Submit exactly one Done or Failed.
 """
 
@@ -35,6 +35,12 @@ class Submit(Struct, frozen=True, tag="submit"):
 
 class Cancel(Struct, frozen=True, tag="cancel"):
     id: int
+
+
+class Cores(Struct, frozen=True, tag="cores"):
+    """Compute with at most ``n`` threads from now on: others are busy too."""
+
+    n: int
 
 
 class Stop(Struct, frozen=True, tag="stop"):
@@ -76,7 +82,7 @@ class Note(Struct, frozen=True, tag="note"):
     message: str
 
 
-Down = Load | Submit | Cancel | Stop
+Down = Load | Submit | Cancel | Cores | Stop
 Up = Loading | Ready | Refused | Tokens | Done | Failed | Note
 
 _encoder = msgspec.msgpack.Encoder()

@@ -16,6 +16,7 @@ import numpy as np
 from kolo.engine.backend import Logits, Vocab
 from kolo.engine.candidates import top_logprobs
 from kolo.engine.dialects import Piece, Reader
+from kolo.engine.either import Either
 from kolo.engine.grammar import Matcher
 from kolo.engine.sampling import Sampler
 from kolo.engine.scheduler import Sequence
@@ -51,7 +52,7 @@ class Choice:
         rules: Rules,
         vocab: Vocab,
         sampler: Sampler,
-        matcher: Matcher | None,
+        matcher: Matcher | Either | None,
         reader: Reader,
     ) -> None:
         self.request_id = request_id
@@ -75,6 +76,8 @@ class Choice:
         self._logprobs: list[TokenLogprob] = []
         self._forced: deque[int] = deque()
         self._unsent = 0
+        self._looked = 0
+        self._new_line = False
         self._eog = np.fromiter(vocab.eog, dtype=np.int32, count=len(vocab.eog))
 
     def advance(self, row: Logits) -> Delta | None:
@@ -100,6 +103,14 @@ class Choice:
     def n_left(self) -> int:
         """Tokens it may still gain."""
         return self._rules.max_tokens - self.n_generated
+
+    def has_new_line(self) -> bool:
+        """Whether it has written a line break. Looks at each token once, when asked."""
+        tokens, piece = self.sequence.tokens, self._vocab.piece
+        start = max(len(tokens) - self.n_generated, self._looked)
+        self._looked = len(tokens)
+        self._new_line = self._new_line or any(b"\n" in piece(token) for token in tokens[start:])
+        return self._new_line
 
     def advance_prompt(self, rows: Logits, start: int) -> None:
         """Score prompt tokens ``start + 1`` and on, each by the row before it."""
@@ -180,6 +191,7 @@ class Choice:
             self._reasoning,
             self._tool_calls,
             self._logprobs,
+            slot=self._slot_id(),
         )
         self._unsent = 0
         self._content = self._reasoning = ""
@@ -205,7 +217,12 @@ class Choice:
             self._logprobs,
             self.finish,
             self._stop.stopped if self._stop.stopped in self._rules.stops else None,
+            self._slot_id(),
         )
+
+    def _slot_id(self) -> int:
+        slot = self.sequence.slot
+        return -1 if slot is None else slot.id
 
     def _logprob(self, row: Logits, token: int) -> TokenLogprob:
         logprob, best = top_logprobs(row, token, self._rules.top_logprobs)

@@ -11,17 +11,19 @@ import time
 from array import array
 
 import numpy as np
+from msgspec.structs import replace
 
 from kolo.engine.backend import Backend
 from kolo.engine.choice import Choice, Rules
 from kolo.engine.dialects import Dialect, Reader, detect, new_call_id, plain_reader
+from kolo.engine.either import Either
 from kolo.engine.grammar import GrammarCompiler, Matcher
 from kolo.engine.job import Job
 from kolo.engine.prompt import TOOLS_TEMPLATE, Template
 from kolo.engine.sampling import Bias, Sampler, make_plan, needs_chain
 from kolo.engine.scheduler import Sequence
 from kolo.errors import BadParameter, ContextLengthExceeded, Unsupported
-from kolo.types import Chat, Generate, LoadParams, Prompt, Sampling
+from kolo.types import Chat, Generate, LoadParams, Prompt, Reasoning, Sampling
 
 FORBIDDEN_BIAS = -100.0
 """OpenAI's scale: at or below this a token is never drawn."""
@@ -47,6 +49,8 @@ class Front:
             tool_template = self.template.source
         native_tools = self.template.caps["supports_tools"]
         self.dialect: Dialect = detect(tool_template, native_tools=native_tools)
+        make_plan(Sampling(), self.defaults, 0)  # what cannot be honoured is refused at load
+        self._bias(Sampling())
         self._compiler = GrammarCompiler(self._vocab)
         self.notes: list[str] = []
         if self.template.source_kind == "default" and info.can_chat:
@@ -64,7 +68,7 @@ class Front:
                 hint="shorten the conversation, or load the model with a larger ctx",
                 param="messages" if isinstance(op.input, Chat) else "prompt",
             )
-        seed = op.sampling.seed
+        seed = self.defaults.seed if op.sampling.seed is None else op.sampling.seed
         if seed is None or seed < 0:
             seed = secrets.randbits(32)
         rules = self._rules(op, n_ctx - len(prompt))
@@ -198,13 +202,23 @@ class Front:
             markers=self.dialect.markers if parsed else frozenset(),
         )
 
-    def _matcher(self, op: Generate) -> Matcher | None:
-        lark = None
-        if isinstance(op.input, Chat) and op.input.tools:
-            lark = self.dialect.call_grammar(op.input, special=self._vocab.special)
-        if lark is None and op.constraint is None:
-            return None
-        return self._compiler.compile(op.constraint, lark=lark)
+    def _matcher(self, op: Generate) -> Matcher | Either | None:
+        """What binds the answer: forced calls, or else a constraint, beside which the tools on
+        offer may still be called."""
+        chat = op.input
+        if isinstance(chat, Chat) and chat.tools:
+            calls = self._calls(chat)
+            if calls is not None:
+                return calls
+            if op.constraint is not None and chat.tool_choice == "auto":
+                must = replace(chat, tool_choice="required", reasoning=Reasoning(enabled=False))
+                if (calls := self._calls(must)) is not None:
+                    return Either(self._compiler.compile(op.constraint), calls)
+        return self._compiler.compile(op.constraint) if op.constraint is not None else None
+
+    def _calls(self, chat: Chat) -> Matcher | None:
+        lark = self.dialect.call_grammar(chat, special=self._vocab.special)
+        return self._compiler.compile(None, lark=lark) if lark is not None else None
 
     def _choice(
         self,
@@ -214,7 +228,7 @@ class Front:
         prompt: array[int],
         rules: Rules,
         seed: int,
-        matcher: Matcher | None,
+        matcher: Matcher | Either | None,
         opens_reasoning: bool,
     ) -> Choice:
         plan = make_plan(op.sampling, self.defaults, (seed + index) & 0xFFFFFFFF)
@@ -235,10 +249,11 @@ class Front:
     def _bias(self, sampling: Sampling) -> Bias | None:
         """Biases by token; a string biases each of its tokens."""
         biases: dict[int, float] = {}
-        for key, value in (sampling.logit_bias or {}).items():
+        given = self.defaults.logit_bias if sampling.logit_bias is None else sampling.logit_bias
+        for key, value in (given or {}).items():
             for token in self._biased(key):
                 biases[token] = -np.inf if value <= FORBIDDEN_BIAS else value
-        if sampling.ignore_eos:
+        if sampling.ignore_eos or self.defaults.ignore_eos:
             biases |= dict.fromkeys(self._vocab.eog, -np.inf)
         if not biases:
             return None

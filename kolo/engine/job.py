@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 from kolo.engine.choice import Choice
 from kolo.types import Generated, Timings, Usage
+
+if TYPE_CHECKING:
+    from kolo.engine.loop import Loop
+
+
+class Alone(Protocol):
+    """Work that takes the context for itself, and gives it back empty."""
+
+    def run(self, loop: Loop) -> None: ...
 
 
 @dataclass(slots=True, eq=False)

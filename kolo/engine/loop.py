@@ -15,17 +15,18 @@ import psutil
 from kolo import wire
 from kolo.engine.backend import NO_ROOM, Backend, Logits
 from kolo.engine.choice import Choice
-from kolo.engine.job import Job
+from kolo.engine.counts import Counts
+from kolo.engine.job import Alone, Job
 from kolo.engine.layout import Costs, Layout
 from kolo.engine.pace import ChunkCost, PrefillPace
 from kolo.engine.pooling import PooledJob
 from kolo.engine.prefix import PrefixCache
 from kolo.engine.scheduler import Decode, Prefill, Scheduler, Sequence
-from kolo.engine.speculation import Guesses, Speculation
+from kolo.engine.speculation import DraftModel, Guesses, Speculation
 from kolo.errors import DeadlineExceeded, EngineStopped, InternalError, KoloError, internal
-from kolo.types import Delta, EngineStats, Generated, LoadParams, SlotStats
+from kolo.types import Delta, EngineStats, Generated, LoadParams
 
-Item = Job | PooledJob | wire.Cancel | wire.Submit
+Item = Job | PooledJob | wire.Cancel | wire.Cores | wire.Submit | Alone
 Send = Callable[..., None]
 Rows = list[int] | tuple[int, ...]
 
@@ -39,55 +40,69 @@ class Loop:
         chunk_cost: ChunkCost,
         send: Send,
         inbox: SimpleQueue[Item],
+        draft: DraftModel | None = None,
     ) -> None:
         self.inbox = inbox
         self.layout = Layout(backend.n_slots, costs, unified=backend.unified)
         self._backend = backend
-        self._send = send
+        self.send = send
         store_bytes = params.cache_store_bytes
         self._cache = PrefixCache(backend, _free_share() if store_bytes is None else store_bytes)
         pace = PrefillPace(params.prefill_budget_ms, chunk_cost, backend.n_batch)
         mode = params.speculation if backend.can_trim else "off"
         limit = min(backend.max_outputs, backend.n_batch)
-        self._speculation = Speculation(mode, costs, limit, unified=backend.unified)
+        self._speculation = Speculation(mode, costs, limit, unified=backend.unified, draft=draft)
         self._scheduler = Scheduler(self._cache, pace, backend.max_outputs)
         self._jobs: dict[int, Job] = {}
         self._timed: set[Job] = set()
         self._owners: dict[Sequence, tuple[Job, Choice]] = {}
         self._pooled: deque[PooledJob] = deque()
         self._n_threads_batch = max(backend.thread_choices)
-        self._counts = _Counts()
+        self._most_threads = self._n_threads_batch
+        self._counts = Counts()
         self._ones = [1] * backend.n_slots
 
     def run(self) -> None:
         while True:
             self._take_in()
-            started = time.perf_counter()
-            spent_before = self._counts.backend_s
-            step = self._scheduler.plan()
-            for sequence in self._scheduler.admitted:
-                job = self._owners[sequence][0]
-                job.started_s = job.started_s or started
-            if step is not None:
-                self._emit(self._advance(step))
-                self._counts.close_step(started, spent_before)
-            if self._pooled:
-                self._advance_pooled()
-            self._expire()
+            self.step()
+
+    def step(self) -> None:
+        """Compute the next batch, if there is one."""
+        started = time.perf_counter()
+        spent_before = self._counts.backend_s
+        step = self._scheduler.plan()
+        for sequence in self._scheduler.admitted:
+            job = self._owners[sequence][0]
+            job.started_s = job.started_s or started
+        if step is not None:
+            self._emit(self._advance(step))
+            self._counts.close_step(started, spent_before)
+        if self._pooled:
+            self._advance_pooled()
+        self._expire()
+
+    @property
+    def idle(self) -> bool:
+        return self._scheduler.idle and not self._pooled
+
+    def forget(self) -> None:
+        """Give up all that is cached."""
+        self._cache.clear()
 
     # Take in ------------------------------------------------------------------------------
 
     def _take_in(self) -> None:
         """All that has arrived; waits when there is nothing else to do."""
-        if self._scheduler.idle and not self._pooled:
-            self._take(self.inbox.get())
+        if self.idle:
+            self.take(self.inbox.get())
         try:
             while True:
-                self._take(self.inbox.get_nowait())
+                self.take(self.inbox.get_nowait())
         except Empty:
             return
 
-    def _take(self, item: Item) -> None:
+    def take(self, item: Item) -> None:
         match item:
             case Job():
                 self._jobs[item.id] = item
@@ -100,17 +115,21 @@ class Loop:
                 self._pooled.append(item)
             case wire.Cancel():
                 self._cancel(item.id)
+            case wire.Cores():
+                self._most_threads = item.n
             case wire.Submit():
-                self._send(wire.Done(item.id, self._stats()))
+                self.send(wire.Done(item.id, self.stats()))
+            case _:
+                item.run(self)
 
     def _cancel(self, request_id: int) -> None:
         job = self._jobs.get(request_id)
         if job is not None:
-            self._send(wire.Done(request_id, self._close(job)))
+            self.send(wire.Done(request_id, self._close(job)))
         for pooled in [job for job in self._pooled if job.id == request_id]:
             self._pooled.remove(pooled)
             stopped = EngineStopped("the request was cancelled", hint="send it again")
-            self._send(wire.Failed(request_id, stopped.info()))
+            self.send(wire.Failed(request_id, stopped.info()))
 
     def _expire(self) -> None:
         if not self._timed:
@@ -147,7 +166,7 @@ class Loop:
         slots = self._cache.slots
         tokens = [sequences[row].tokens[-1] if row in sequences else 1 for row in rows]
         positions = [len(slots[row].tokens) for row in rows]
-        self._backend.set_threads(self.layout.threads(len(rows)))
+        self._backend.set_threads(min(self.layout.threads(len(rows)), self._most_threads))
         elapsed_s = self._decode(tokens, positions, rows, self._ones[: len(rows)])
         if self._speculation.active:
             self._speculation.timed_plain(len(rows), elapsed_s * 1000)
@@ -177,7 +196,7 @@ class Loop:
             tokens += (sequence.tokens[-1], *guess)
             positions += range(done, done + 1 + len(guess))
             rows += [slot.id] * (1 + len(guess))
-        self._backend.set_threads(self._n_threads_batch)
+        self._backend.set_threads(min(self._n_threads_batch, self._most_threads))
         elapsed_s = self._decode(tokens, positions, rows, [1] * len(rows))
         self._speculation.timed_guesses(len(step.sequences), guesses, elapsed_s * 1000)
         logits = self._backend.logits(len(rows))
@@ -206,6 +225,8 @@ class Loop:
             self._draw(sequence, row, deltas)
         if n_right < len(guess):
             self._backend.trim(slot.id, len(slot.tokens))
+        if guess:
+            self._speculation.judge(len(guess), n_right)
         choice.n_guessed += len(guess)
         choice.n_guessed_right += n_right
         self._counts.draft_tokens += len(guess)
@@ -225,7 +246,7 @@ class Loop:
             rows += [slot.id] * count
             last = 1 if count == sequence.remaining else 0
             wanted += [1] * count if sequence.all_logits else [0] * (count - 1) + [last]
-        self._backend.set_threads(self._n_threads_batch)
+        self._backend.set_threads(min(self._n_threads_batch, self._most_threads))
         elapsed_ms = self._decode(tokens, positions, rows, wanted) * 1000
         self._scheduler.observe(len(tokens), elapsed_ms)
         self._counts.prefill_tokens += len(tokens)
@@ -319,7 +340,7 @@ class Loop:
             self._end_choice(job, job.choices[delta.index])
             if not job.open:
                 frames.append(wire.Done(job.id, self._close(job)))
-        self._send(*frames)
+        self.send(*frames)
 
     def _end_choice(self, job: Job, choice: Choice) -> None:
         job.open.discard(choice.index)
@@ -340,7 +361,7 @@ class Loop:
 
     def _fail(self, job: Job, error: KoloError) -> None:
         self._close(job)
-        self._send(wire.Failed(job.id, error.info()))
+        self.send(wire.Failed(job.id, error.info()))
 
     # Beside generation --------------------------------------------------------------------
 
@@ -350,56 +371,16 @@ class Loop:
             result = job.advance(self._backend)
         except Exception as error:  # likewise: this request fails, the others go on
             known = error if isinstance(error, KoloError) else internal(error)
-            self._send(wire.Failed(job.id, known.info()))
+            self.send(wire.Failed(job.id, known.info()))
             return
         if result is None:
             self._pooled.append(job)
         else:
-            self._send(wire.Done(job.id, result))
+            self.send(wire.Done(job.id, result))
 
-    def _stats(self) -> EngineStats:
-        busy = {s.slot.id: s for s in self._scheduler.running if s.slot is not None}
-        slots = [
-            self._slot_stats(slot.id, len(slot.tokens), busy.get(slot.id))
-            for slot in self._cache.slots
-        ]
-        counts, cache = self._counts, self._cache
-        return EngineStats(
-            slots=slots,
-            waiting=len(self._scheduler.waiting),
-            running=len(self._scheduler.running),
-            n_ctx=self._backend.n_ctx,
-            steps=counts.steps,
-            decode_calls=counts.decode_calls,
-            prefill_tokens=counts.prefill_tokens,
-            cached_tokens=counts.cached_tokens,
-            generated_tokens=counts.generated_tokens,
-            padding_rows=counts.padding_rows,
-            copies=cache.counters.copies,
-            spills=cache.counters.spills,
-            restores=cache.counters.restores,
-            preemptions=self._scheduler.preemptions,
-            draft_tokens=counts.draft_tokens,
-            draft_accepted=counts.draft_accepted,
-            store_bytes=cache.store.used_bytes,
-            store_entries=len(cache.store),
-            python_us=counts.python_s * 1e6,
-            backend_us=counts.backend_s * 1e6,
-        )
-
-    def _slot_stats(self, slot_id: int, n_cached: int, sequence: Sequence | None) -> SlotStats:
-        if sequence is None:
-            return SlotStats(id=slot_id, state="idle", cached_tokens=n_cached)
-        job, choice = self._owners[sequence]
-        return SlotStats(
-            id=slot_id,
-            state="decode" if choice.n_generated else "prefill",
-            request=job.id,
-            cached_tokens=n_cached,
-            prompt_tokens=job.n_prompt,
-            prompt_done=min(n_cached, job.n_prompt),
-            prompt_cached=sequence.n_cached,
-            generated_tokens=choice.n_generated,
+    def stats(self) -> EngineStats:
+        return self._counts.report(
+            self._scheduler, self._cache, self._owners, n_ctx=self._backend.n_ctx
         )
 
 
@@ -411,23 +392,3 @@ def _free_share() -> int:
 
 class _NoRoomError(Exception):
     """The KV cache has no room for a batch; nothing of it was applied."""
-
-
-class _Counts:
-    """Counters since load; times in seconds."""
-
-    steps = 0
-    decode_calls = 0
-    prefill_tokens = 0
-    cached_tokens = 0
-    generated_tokens = 0
-    padding_rows = 0
-    draft_tokens = 0
-    draft_accepted = 0
-    backend_s = 0.0
-    python_s = 0.0
-
-    def close_step(self, started: float, backend_before_s: float) -> None:
-        self.steps += 1
-        whole = time.perf_counter() - started
-        self.python_s += whole - (self.backend_s - backend_before_s)

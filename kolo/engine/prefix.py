@@ -169,6 +169,13 @@ class PrefixCache:
         self._cut(victim, 0)
         return True
 
+    def clear(self) -> None:
+        """Forget every idle slot and the store."""
+        for slot in self.slots:
+            if not slot.busy:
+                self._cut(slot, 0)
+        self.store = HostStore(self.store.limit_bytes)
+
     def _take(self, idle: list[Slot], tokens: array[int], limit: int, min_gain: int) -> Slot:
         reach = {slot.id: self._usable(slot, tokens, limit) for slot in self.slots}
         best = max(self.slots, key=lambda slot: (reach[slot.id], not slot.busy))

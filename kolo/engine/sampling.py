@@ -144,6 +144,17 @@ def make_plan(sampling: Sampling, model: Sampling, seed: int) -> Plan:
     )
 
 
+def in_force(defaults: Sampling) -> Sampling:
+    """What holds for a request that sets nothing: ``defaults``, and llama.cpp's own beneath."""
+    given = {
+        name: value
+        for name in Sampling.__struct_fields__
+        if (value := getattr(defaults, name)) is not None
+    }
+    own = {"samplers": list(SAMPLER_NAMES), "dry_sequence_breakers": list(_BREAKERS), "seed": -1}
+    return Sampling(**{**_DEFAULTS, **own, **given})
+
+
 def _check_order(order: list[str]) -> None:
     for name in order:
         if name not in SAMPLER_NAMES:

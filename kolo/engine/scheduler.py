@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from kolo.engine.pace import IDLE_BUDGET_FACTOR, PrefillPace
 from kolo.engine.prefix import PrefixCache, Slot, common_prefix
 
-
 HOLD_BUDGETS = 10
 """How many time budgets of prefill a stream may wait for its second token."""
 

@@ -23,10 +23,13 @@ from kolo import wire
 from kolo.engine.backend import Backend, Loader, OnProgress, Vocab
 from kolo.engine.calibrate import calibrate
 from kolo.engine.front import Front
-from kolo.engine.layout import flat
+from kolo.engine.layout import Costs, flat
 from kolo.engine.loop import Loop
+from kolo.engine.measure import Stopwatch
 from kolo.engine.pace import ChunkCost
 from kolo.engine.pooling import prepare_pooled
+from kolo.engine.sampling import in_force
+from kolo.engine.speculation import DraftModel, check_pair
 from kolo.errors import KoloError, LoadFailed, UsageError, internal
 from kolo.types import (
     Detokenize,
@@ -35,6 +38,7 @@ from kolo.types import (
     Generate,
     Inspect,
     LoadParams,
+    Measure,
     Operation,
     Render,
     Rendered,
@@ -69,24 +73,26 @@ class Reader(threading.Thread):
     _front: Front
     _backend: Backend
     _loop: Loop
+    _stopwatch: Stopwatch
 
     def __init__(self, frames: wire.Frames, out: Outlet) -> None:
         super().__init__(name="reader", daemon=True)
         self._frames = frames
         self._out = out
 
-    def attend(self, front: Front, backend: Backend, loop: Loop) -> None:
+    def attend(self, front: Front, backend: Backend, loop: Loop, stopwatch: Stopwatch) -> None:
         """The model is there; called before Ready is sent, so before any request comes."""
         self._front = front
         self._backend = backend
         self._loop = loop
+        self._stopwatch = stopwatch
 
     def run(self) -> None:
         try:
             for frame in self._frames:
                 if isinstance(frame, wire.Submit):
                     self._submit(frame)
-                elif isinstance(frame, wire.Cancel):
+                elif isinstance(frame, wire.Cancel | wire.Cores):
                     self._loop.inbox.put(frame)
                 else:
                     break
@@ -115,6 +121,8 @@ class Reader(threading.Thread):
                 self._loop.inbox.put(prepare_pooled(request_id, op, self._backend))
             case Inspect():
                 self._loop.inbox.put(wire.Submit(request_id, op))
+            case Measure():
+                self._loop.inbox.put(self._stopwatch.prepare(request_id, op))
             case Tokenize():
                 tokens = vocab.tokenize(
                     op.text, add_special=op.add_special, parse_special=op.parse_special
@@ -157,7 +165,10 @@ def serve(sock: socket.socket) -> None:
     try:
         backend = _loader(first.backend)(first.path, first.params, _progress(out))
         front = Front(backend, first.params)
-        loop = _make_loop(backend, first.params, out)
+        costs, chunk_cost = _costs(backend, first.params)
+        draft = _draft(first, backend)
+        loop = Loop(backend, first.params, costs, chunk_cost, out.send, SimpleQueue(), draft)
+        stopwatch = Stopwatch(backend, first.params, costs, chunk_cost, front)
     except KoloError as error:
         out.send(wire.Refused(error.info()))
         return
@@ -174,19 +185,36 @@ def serve(sock: socket.socket) -> None:
         template_family=front.dialect.name,
         template_caps=front.template.caps,
         pad_widths=loop.layout.pad_widths(),
-        sampling=front.defaults,
+        sampling=in_force(front.defaults),
     )
-    reader.attend(front, backend, loop)
+    reader.attend(front, backend, loop, stopwatch)
     out.send(wire.Ready(info, (time.perf_counter() - started) * 1000))
     loop.run()
 
 
-def _make_loop(backend: Backend, params: LoadParams, out: Outlet) -> Loop:
+def _costs(backend: Backend, params: LoadParams) -> tuple[Costs, ChunkCost]:
     if params.warmup and backend.info.can_chat and backend.costs_vary:
-        costs, chunk_cost = calibrate(backend)
-    else:
-        costs, chunk_cost = flat(backend.thread_choices[-1]), _UNMEASURED_CHUNK
-    return Loop(backend, params, costs, chunk_cost, out.send, SimpleQueue())
+        return calibrate(backend)
+    return flat(backend.thread_choices[-1]), _UNMEASURED_CHUNK
+
+
+def _draft(load: wire.Load, backend: Backend) -> DraftModel | None:
+    """The smaller model that guesses, with as many sequences as the large one."""
+    params = load.params
+    if params.draft_model is None or params.speculation == "off":
+        return None
+    own = LoadParams(
+        ctx=backend.n_ctx,
+        parallel=backend.n_slots,
+        threads=params.threads,
+        gpu_layers=params.gpu_layers,
+        devices=params.devices,
+        mmap=params.mmap,
+        mlock=params.mlock,
+    )
+    small = _loader(load.backend)(params.draft_model, own, lambda stage, fraction: None)
+    check_pair(backend, small)
+    return DraftModel(small)
 
 
 def _loader(name: str) -> Loader:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Literal, NamedTuple, overload
 
 from kolo import wire
 from kolo.errors import (
@@ -25,7 +25,10 @@ from kolo.errors import (
     KoloError,
     from_info,
 )
+from kolo.manager.caller import caller
+from kolo.manager.cores import Cores
 from kolo.manager.mailbox import Mailbox
+from kolo.manager.meter import Meter, Progress
 from kolo.manager.process import WorkerProcess
 from kolo.manager.sink import Finished, Kind, Sink, tell
 from kolo.manager.stream import Stream
@@ -38,6 +41,8 @@ from kolo.types import (
     EngineStats,
     Generate,
     Inspect,
+    Measure,
+    Measured,
     ModelInfo,
     Operation,
     Render,
@@ -57,7 +62,7 @@ SILENCE_MS = 300_000
 """A worker with open requests is asked for a sign of life after this long without a frame,
 and killed after this long again. It answers between two steps, and a step takes seconds."""
 
-Call = Embed | Rerank | Tokenize | Detokenize | Render
+Call = Embed | Rerank | Tokenize | Detokenize | Render | Measure
 _KINDS: dict[type, Kind] = {Generate: "generate", Embed: "embed", Rerank: "rerank"}
 _SMOOTHING = 0.2
 
@@ -69,8 +74,27 @@ class _Request:
     box: Mailbox
     kind: Kind | None
     """None for calls that take no slot: they are not counted and not reported."""
-    started_s: float
+    progress: Progress
+    client: str = ""
     cancelled: bool = False
+
+    @property
+    def user(self) -> str:
+        return self.op.user if isinstance(self.op, Generate) else ""
+
+
+class Underway(NamedTuple):
+    """A request that holds or waits for a slot, as it is now."""
+
+    id: int
+    kind: Kind
+    age_s: float
+    tokens: int
+    """Emitted so far."""
+    ttft_ms: float | None
+    user: str
+    client: str
+    cancelled: bool
 
 
 class Engine:
@@ -85,6 +109,7 @@ class Engine:
         max_queue: int,
         sink: Sink,
         on_crash: Callable[[Engine, KoloError], None],
+        cores: Cores | None = None,
         clock: Callable[[], float] = time.monotonic,
         silence_ms: float = SILENCE_MS,
     ) -> None:
@@ -99,9 +124,11 @@ class Engine:
         self.last_used = clock()
         """Reading of ``clock`` when a request or a lease last began or ended."""
         self._process = process
-        self._max_queue = max_queue
+        self.max_queue = max_queue
         self._sink = sink
         self._on_crash = on_crash
+        self._cores = cores or Cores()
+        self._meter = Meter(lambda emission: tell(sink.emitted, id, emission))
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
@@ -134,6 +161,8 @@ class Engine:
     @overload
     async def call(self, op: Render, *, deadline_ms: float = ...) -> Rendered: ...
     @overload
+    async def call(self, op: Measure, *, deadline_ms: float = ...) -> Measured: ...
+    @overload
     async def call(self, op: Call, *, deadline_ms: float = ...) -> Result: ...
 
     async def call(self, op: Call, *, deadline_ms: float = CALL_DEADLINE_MS) -> Result:
@@ -152,6 +181,11 @@ class Engine:
             raise InternalError(f"a worker answered Inspect with {type(result).__name__}")
         return result
 
+    def operation(self, id: int) -> Operation | None:
+        """What request ``id`` asks for; None once it has ended."""
+        request = self._open.get(id)
+        return request.op if request is not None else None
+
     def cancel(self, id: int) -> None:
         """Give up request ``id``; one that has ended or is unknown is left alone."""
         request = self._open.get(id)
@@ -160,7 +194,29 @@ class Engine:
             request.box.discard()
             self._process.send(wire.Cancel(id))
 
+    def requests(self) -> list[Underway]:
+        """Those that hold or wait for a slot, oldest first."""
+        now_s = self._loop.time()
+        return [
+            Underway(
+                request.id,
+                request.kind,
+                now_s - request.progress.submitted_s,
+                request.progress.tokens,
+                request.progress.ttft_ms,
+                request.user,
+                request.client,
+                request.cancelled,
+            )
+            for request in self._open.values()
+            if request.kind is not None
+        ]
+
     # The engine itself -----------------------------------------------------------------
+
+    def tell_emitted(self) -> None:
+        """Let the sink know of every token that has come until now."""
+        self._meter.flush(self._loop.time(), force=True)
 
     def touch(self) -> None:
         """Count as used now."""
@@ -185,7 +241,9 @@ class Engine:
     def _begin(self, op: Operation) -> _Request:
         if self._error is not None:
             raise from_info(self._error.info())
-        request = _Request(next(self._ids), op, Mailbox(), _KINDS.get(type(op)), self._loop.time())
+        now_s = self._loop.time()
+        kind, client = _KINDS.get(type(op)), caller.get()
+        request = _Request(next(self._ids), op, Mailbox(), kind, Progress(now_s), client)
         try:
             self._admit(request)
             self._process.send(wire.Submit(request.id, op))
@@ -193,13 +251,24 @@ class Engine:
             tell(self._sink.refused, self.id, error)
             raise
         if not self._open:
-            self._heard_at_s = request.started_s
+            self._heard_at_s = request.progress.submitted_s
         self._open[request.id] = request
         if request.kind is not None:
             self.in_flight += 1
+            if self.in_flight == 1:
+                self._claim_cores()
             self.touch()
         self._watch_silence()
         return request
+
+    def _claim_cores(self) -> None:
+        """Who chose a number of threads keeps it, and a model all on GPUs hardly needs any."""
+        if self.spec.params.threads is None and self.info.gpu_layers <= self.info.n_layer:
+            self._cores.join(self, self.info.threads, self._take_cores)
+
+    def _take_cores(self, n: int) -> None:
+        with suppress(Busy):  # too far behind to be told: it goes on with what it has
+            self._process.send(wire.Cores(n))
 
     def _admit(self, request: _Request) -> None:
         if request.kind is None:
@@ -209,10 +278,10 @@ class Engine:
                     hint="Try again in a moment.",
                     retry_after_s=1.0,
                 )
-        elif self.in_flight >= self.info.parallel + self._max_queue:
+        elif self.in_flight >= self.info.parallel + self.max_queue:
             raise Busy(
                 f"engine {self.id!r} is busy: {self.in_flight} requests for "
-                f"{self.info.parallel} slots and a queue of {self._max_queue}",
+                f"{self.info.parallel} slots and a queue of {self.max_queue}",
                 hint="Try again later, or give the engine more slots (parallel) or a longer "
                 "queue (max_queue).",
                 retry_after_s=_retry_after_s(self._mean_wall_s, self.info.parallel),
@@ -236,13 +305,15 @@ class Engine:
     def _on_frame(self, frame: wire.Up) -> None:
         if self._error is not None:
             return
-        self._heard_at_s = self._loop.time()
+        now_s = self._heard_at_s = self._loop.time()
         self._asked_for_life = False
         match frame:
             case wire.Tokens():
                 for delta in frame.deltas:
                     if request := self._open.get(delta.id):
                         request.box.put(delta)
+                        self._meter.take(request.progress, delta.index, delta.n_tokens, now_s)
+                self._meter.flush(now_s)
             case wire.Done():
                 self._end(frame.id, frame.result)
             case wire.Failed():
@@ -266,16 +337,30 @@ class Engine:
             self._inspection = None
         if request.kind is not None:
             self.in_flight -= 1
+            if not self.in_flight:
+                self._cores.leave(self)
             self.touch()
             self._report(request, request.kind, result, error)
 
     def _report(
         self, request: _Request, kind: Kind, result: Result | None, error: KoloError | None
     ) -> None:
-        wall_s = self._loop.time() - request.started_s
+        wall_s = self._loop.time() - request.progress.submitted_s
         self._mean_wall_s += _SMOOTHING * (wall_s - self._mean_wall_s)
-        user = request.op.user if isinstance(request.op, Generate) else ""
-        finished = Finished(request.id, kind, result, error, request.cancelled, wall_s * 1000, user)
+        self.tell_emitted()
+        progress = request.progress
+        finished = Finished(
+            request=request.id,
+            kind=kind,
+            result=result,
+            error=error,
+            cancelled=request.cancelled,
+            wall_ms=wall_s * 1000,
+            user=request.user,
+            client=request.client,
+            ttft_ms=progress.ttft_ms,
+            decode_ms=progress.decode_ms,
+        )
         tell(self._sink.finished, self.id, finished)
 
     def _on_end(self) -> None:
@@ -296,6 +381,7 @@ class Engine:
             self._watch.cancel()
         for id in list(self._open):
             self._end(id, error)
+        self._cores.forget(self)
 
     # A worker that hangs ------------------------------------------------------------------
 

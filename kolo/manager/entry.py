@@ -38,6 +38,7 @@ from kolo.errors import (
 )
 from kolo.manager.backoff import Backoff
 from kolo.manager.budget import DEVICE, HOST, Pools, Use
+from kolo.manager.cores import Cores
 from kolo.manager.engine import Engine
 from kolo.manager.gauge import Gauge
 from kolo.manager.limits import Limits
@@ -59,6 +60,7 @@ class Surroundings:
     limits: Limits
     sink: Sink
     gauge: Gauge
+    cores: Cores
     backend: str
     clock: Callable[[], float]
     make_room: Callable[[Entry], Awaitable[LoadParams]]
@@ -215,6 +217,9 @@ class Entry:
             last_used=self.last_used,
             source=self.spec.source,
             path=str(self.spec.path),
+            aliases=self.spec.aliases,
+            description=self.spec.description,
+            params=self.spec.params,
             info=engine.info if engine is not None else None,
         )
 
@@ -276,6 +281,7 @@ class Entry:
             max_queue=limits.max_queue,
             sink=sink,
             on_crash=self._crashed,
+            cores=self.around.cores,
             clock=self.around.clock,
         )
 

@@ -113,3 +113,4 @@ def _merge(target: Delta, delta: Delta) -> None:
     target.n_tokens += delta.n_tokens
     target.tool_calls.extend(delta.tool_calls)
     target.logprobs.extend(delta.logprobs)
+    target.slot = delta.slot

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -18,8 +19,10 @@ from kolo.errors import (
     Busy,
     DeadlineExceeded,
     EngineStopped,
+    KoloError,
     ModelNotFound,
 )
+from kolo.manager.cores import Cores
 from kolo.manager.engine import Engine
 from kolo.manager.entry import Entry, Surroundings
 from kolo.manager.gauge import Gauge, MachineGauge, NoGauge
@@ -27,8 +30,8 @@ from kolo.manager.limits import Limits
 from kolo.manager.room import Room
 from kolo.manager.sink import NullSink, Sink
 from kolo.manager.status import EngineStatus
-from kolo.models.resolve import ModelSpec, resolve
-from kolo.types import LoadParams
+from kolo.models.resolve import ModelSpec, refreshed, resolve
+from kolo.models.usage import mark_used
 
 
 class Manager:
@@ -56,6 +59,7 @@ class Manager:
             limits=self._limits,
             sink=sink or NullSink(),
             gauge=gauge,
+            cores=Cores(),
             backend=backend,
             clock=clock,
             make_room=self._room.make,
@@ -63,6 +67,7 @@ class Manager:
             changed=self._room.changed,
         )
         self._idle: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Manager:
@@ -105,7 +110,7 @@ class Manager:
         self,
         reference: str,
         *,
-        overrides: LoadParams | None = None,
+        overrides: Mapping[str, Any] | None = None,
         pin: bool | None = None,
         ttl_s: float | None = None,
         id: str | None = None,
@@ -113,10 +118,10 @@ class Manager:
     ) -> Engine:
         """Load now, at once even after crashes, and say how to keep it.
 
-        ``overrides`` go over the engine's parameters, field by field, where they are not at
-        their default; ``pin`` and ``ttl_s`` (seconds idle; 0 for ever) replace what was. Under
-        a new ``id`` the same model becomes another engine. An idle engine with other parameters
-        is loaded anew; a busy one raises Busy. Otherwise raises as ``lease``.
+        ``overrides`` are fields of LoadParams by name, which replace the engine's own; ``pin``
+        and ``ttl_s`` (seconds idle; 0 for ever) replace what was. Under a new ``id`` the same
+        model becomes another engine. An idle engine with other parameters is loaded anew; a busy
+        one raises Busy. Otherwise raises as ``lease``.
         """
         if id is None:
             entry = self._find(reference, allow_paths)
@@ -124,8 +129,8 @@ class Manager:
         else:
             wanted = replace(self._spec(reference, allow_paths), id=id, aliases=())
             entry = self._add(wanted, explicit=True)
-        if overrides is not None:
-            wanted = replace(wanted, params=_over(wanted.params, overrides))
+        if overrides:
+            wanted = replace(wanted, params=replace(wanted.params, **overrides))
         while entry.alive and entry.spec != wanted:
             if entry.leases:
                 raise Busy(
@@ -135,15 +140,20 @@ class Manager:
                 )
             entry.begin_unload("loaded again with other parameters")
             await entry.settled()
-        entry.spec = wanted
+        before, entry.spec = entry.spec, wanted
         entry.explicit = True
         if pin is not None:
             entry.pinned = pin
         if ttl_s is not None:
             entry.ttl_s = ttl_s
         entry.forgive()
-        with entry.leased():
-            return await self._ready(entry)
+        try:
+            with entry.leased():
+                return await self._ready(entry)
+        except KoloError:
+            if entry.spec is wanted and not entry.alive:
+                entry.spec = before  # the next request is not to meet what could not be loaded
+            raise
 
     async def unload(self, id: str, *, force: bool = False) -> None:
         """End the engine's worker, or its load; one that is not loaded is left as it is.
@@ -196,6 +206,11 @@ class Manager:
             entry.measure()
         return [entry.status() for entry in self._entries.values()]
 
+    def loaded(self) -> tuple[Engine, ...]:
+        """Every engine that can take a request now, oldest first."""
+        entries = self._entries.values()
+        return tuple(e.engine for e in entries if e.engine is not None and e.state == "loaded")
+
     async def close(self) -> None:
         """Stop every worker and reap it; open streams fail. Safe to call again, and at any
         time; a caller that goes away does not stop it."""
@@ -220,7 +235,12 @@ class Manager:
                 case _:
                     if not await entry.pause():
                         self._watch_idle()
+                        self._note_use(entry.spec)
                         entry.begin_load()
+
+    def _note_use(self, spec: ModelSpec) -> None:
+        if spec.source not in ("path", "retired"):
+            mark_used(self._settings, spec.stored or spec.id)
 
     def _check(self, entry: Entry) -> None:
         """Raise if ``entry`` may no longer be loaded."""
@@ -238,15 +258,57 @@ class Manager:
     def _find(self, reference: str, allow_paths: bool) -> Entry:
         """The entry of ``reference``; one nobody registered is looked up anew for each load."""
         entry = self._known(reference)
-        if entry is not None and (entry.explicit or entry.alive):
-            return entry
-        return self._add(self._spec(reference, allow_paths), explicit=False)
+        if entry is None or not (entry.explicit or entry.alive):
+            entry = self._add(self._spec(reference, allow_paths), explicit=False)
+        return self._current(entry)
 
     def _spec(self, reference: str, allow_paths: bool) -> ModelSpec:
         entry = self._known(reference)
         if entry is not None and entry.explicit:
-            return entry.spec
+            return refreshed(entry.spec, self._settings)
         return resolve(reference, self._settings, allow_paths=allow_paths)
+
+    def _current(self, entry: Entry) -> Entry:
+        """``entry``, or where the store has another version of its model by now, one with that.
+
+        The old one finishes what it began and takes nothing new. Both may be loaded for a
+        while; where memory is short, the new one waits for the old to be idle, as for any.
+        """
+        try:
+            spec = refreshed(entry.spec, self._settings)
+        except KoloError:
+            if not entry.alive:
+                raise
+            return entry  # what runs goes on, whatever became of its files
+        if spec == entry.spec:
+            return entry
+        if not entry.alive:
+            entry.spec = spec
+            return entry
+        old, backoff = entry.spec, self._limits.backoff()
+        new = Entry(spec, self._around, backoff, entry.explicit, entry.pinned, entry.ttl_s)
+        self._entries[entry.id] = new
+        entry.spec = replace(old, id=self._free_id(f"{old.id}@{old.path.parent.name}"))
+        entry.spec = replace(entry.spec, aliases=(), source="retired", stored="")
+        entry.pinned = False
+        self._entries[entry.id] = entry
+        leaving = asyncio.create_task(self._see_off(entry), name=f"see off {entry.id}")
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+        return new
+
+    async def _see_off(self, entry: Entry) -> None:
+        """Unload an engine when nobody uses it any more, and know it no longer."""
+        while entry.leases:
+            await self._room.change(None)
+        entry.begin_unload("another version of the model is in use")
+        await entry.settled()
+        self._entries.pop(entry.id, None)
+
+    def _free_id(self, id: str) -> str:
+        while id in self._entries:
+            id += "+"
+        return id
 
     def _add(self, spec: ModelSpec, *, explicit: bool) -> Entry:
         entry = self._entries.get(spec.id)
@@ -278,22 +340,13 @@ class Manager:
         if self._idle is not None:
             self._idle.cancel()
             await asyncio.wait({self._idle})
+        for leaving in self._leaving:
+            leaving.cancel()
         entries = [*self._entries.values()]
         for entry in entries:
             entry.begin_unload("the engine manager is closing")
         for entry in entries:
             await entry.settled()
-
-
-def _over(base: LoadParams, overrides: LoadParams) -> LoadParams:
-    """``base`` with every field of ``overrides`` that is not at its default."""
-    default = LoadParams()
-    changed = {
-        name: value
-        for name in LoadParams.__struct_fields__
-        if (value := getattr(overrides, name)) != getattr(default, name)
-    }
-    return replace(base, **changed)
 
 
 def _unknown(id: str) -> ModelNotFound:

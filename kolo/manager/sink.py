@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, ParamSpec, Protocol
 
 from kolo.errors import KoloError
+from kolo.manager.meter import Emission
 from kolo.types import ModelInfo, Result
 
 Kind = Literal["generate", "embed", "rerank"]
@@ -25,6 +26,12 @@ class Finished(NamedTuple):
     wall_ms: float
     """Submit to the last frame, on the manager's clock."""
     user: str
+    client: str = ""
+    """Address it came from."""
+    ttft_ms: float | None = None
+    """Submit to the arrival of the first token; None if there was none."""
+    decode_ms: float = 0.0
+    """Arrival of the first token to that of the last."""
 
 
 class Sink(Protocol):
@@ -40,6 +47,9 @@ class Sink(Protocol):
 
     def refused(self, id: str, error: KoloError) -> None:
         """A load that failed, or a request turned away before it began (Busy)."""
+
+    def emitted(self, id: str, emission: Emission) -> None:
+        """Tokens that came since the last time; all of a request before it is ``finished``."""
 
     def finished(self, id: str, request: Finished) -> None: ...
 
@@ -63,6 +73,9 @@ class NullSink:
         pass
 
     def refused(self, id: str, error: KoloError) -> None:
+        pass
+
+    def emitted(self, id: str, emission: Emission) -> None:
         pass
 
     def finished(self, id: str, request: Finished) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from kolo.errors import ErrorInfo
-from kolo.types import ModelInfo
+from kolo.types import LoadParams, ModelInfo
 
 State = Literal["unloaded", "loading", "loaded", "unloading", "failed"]
 """See ``manager.entry``."""
@@ -40,4 +40,8 @@ class EngineStatus(Struct, frozen=True, kw_only=True):
     """Reading of the manager's clock."""
     source: str
     path: str
+    aliases: tuple[str, ...]
+    description: str
+    params: LoadParams
+    """What it is loaded with, or will be; what is left open there, ``info`` tells."""
     info: ModelInfo | None

@@ -150,24 +150,32 @@ async def test_a_worker_that_hangs_while_loading_is_killed(tmp_path: Path) -> No
 async def test_a_load_with_other_parameters_loads_an_idle_engine_anew(home: House) -> None:
     home.manager.register(spec("a"))
     first = await home.manager.load("a")
-    assert await home.manager.load("a", overrides=LoadParams(parallel=8)) is first
-    second = await home.manager.load("a", overrides=LoadParams(parallel=2))
+    assert await home.manager.load("a", overrides={"parallel": 8}) is first
+    second = await home.manager.load("a", overrides={"parallel": 2})
     assert (second.info.parallel, second.info.n_ctx) == (2, 4096)
     assert first.state == "stopped"
     assert await lease(home, "a") is second
+
+
+async def test_parameters_that_cannot_be_loaded_are_not_kept(home: House) -> None:
+    home.manager.register(spec("a"))
+    with pytest.raises(LoadFailed):
+        await home.manager.load("a", overrides={"chat_template": "{% if %}"})
+    assert home.states() == {"a": "failed"}
+    assert (await lease(home, "a")).spec.params.chat_template is None
 
 
 async def test_a_busy_engine_is_not_loaded_anew(home: House) -> None:
     home.manager.register(spec("a"))
     async with home.manager.lease("a") as engine:
         with pytest.raises(Busy):
-            await home.manager.load("a", overrides=LoadParams(parallel=2))
+            await home.manager.load("a", overrides={"parallel": 2})
         assert await answer(engine, max_tokens=3)
 
 
 async def test_another_id_is_another_engine_of_the_same_model(home: House) -> None:
     home.manager.register(spec("a", aliases=("also",)))
-    other = await home.manager.load("a", id="b", overrides=LoadParams(parallel=1))
+    other = await home.manager.load("a", id="b", overrides={"parallel": 1})
     assert other.id == "b"
     assert other is not await lease(home, "a")
     assert home.states() == {"a": "loaded", "b": "loaded"}

@@ -1,4 +1,8 @@
-"""Guessing ahead changes how fast an answer comes and nothing else of it."""
+"""Guessing ahead changes how fast an answer comes and nothing else of it.
+
+At temperature 0, where it can be seen: a drawn answer may turn on the last bit of a logit, and
+llama.cpp rounds differently in batches of other widths, guesses or not.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +23,6 @@ OPS = {
     "copying": Generate(input=Prompt(text=POEM * 4), sampling=GREEDY, max_tokens=120),
     "length": Generate(input=Prompt(text=POEM * 4), sampling=GREEDY, max_tokens=3),
     "stop": Generate(input=Prompt(text=POEM * 4), sampling=GREEDY, max_tokens=99, stop=["nine"]),
-    "seeded": Generate(
-        input=Prompt(text=POEM * 4), sampling=Sampling(seed=7, temperature=1.5), max_tokens=80
-    ),
     "penalties": Generate(
         input=Prompt(text=POEM * 4),
         sampling=Sampling(temperature=0, repeat_penalty=1.1, frequency_penalty=0.2),
@@ -40,9 +41,7 @@ OPS = {
         ),
         max_tokens=200,
     ),
-    "several": Generate(
-        input=Prompt(text=POEM * 4), sampling=Sampling(seed=3, temperature=2), n=3, max_tokens=40
-    ),
+    "several": Generate(input=Prompt(text=POEM * 4), sampling=GREEDY, n=3, max_tokens=40),
     "logprobs": Generate(
         input=Prompt(text=POEM * 4), sampling=GREEDY, max_tokens=40, logprobs=True, top_logprobs=2
     ),

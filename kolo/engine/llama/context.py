@@ -21,7 +21,7 @@ from kolo.engine.llama import log
 from kolo.engine.llama.chain import LlamaChain
 from kolo.engine.llama.devices import devices
 from kolo.engine.llama.model import LlamaModel, load_error
-from kolo.errors import InternalError, LoadFailed, OutOfMemory
+from kolo.errors import BadParameter, InternalError, LoadFailed, OutOfMemory
 from kolo.types import LoadParams, ModelInfo
 
 _KV_TYPES = {
@@ -77,7 +77,19 @@ class LlamaContext:
         wanted.n_seq_max = n_slots
         wanted.n_ctx = n_ctx
         wanted.n_batch = params.batch or 2048
+        if wanted.n_batch < n_slots:
+            raise BadParameter(
+                f"batch is {wanted.n_batch}, and each of {n_slots} slots needs a row in it",
+                hint="raise batch, or lower parallel",
+                param="batch",
+            )
         wanted.n_ubatch = min(params.ubatch or 512, wanted.n_batch)
+        if wanted.n_ubatch < (params.ubatch or 0):
+            raise BadParameter(
+                f"ubatch is {params.ubatch}, more than batch, which is {wanted.n_batch}",
+                hint="lower ubatch, or raise batch",
+                param="ubatch",
+            )
         wanted.n_outputs_max = max(n_slots, _MIN_OUTPUTS)
         wanted.n_threads = self.n_threads
         wanted.n_threads_batch = self.n_threads_batch
@@ -129,6 +141,7 @@ class LlamaContext:
                 raise LoadFailed(
                     f"LoRA adapter {lora.path} cannot be used: {log.complaints()}",
                     hint="the adapter must be a GGUF made for this very model",
+                    param="lora",
                 )
             handles.append(handle)
         count = len(handles)
@@ -138,7 +151,9 @@ class LlamaContext:
         scales = (ctypes.c_float * count)(*(lora.scale for lora in self.params.lora))
         status = llama_cpp.llama_set_adapters_lora(self._context, adapters, count, scales)
         if status:
-            raise LoadFailed("llama.cpp refused the LoRA adapters", hint="load without lora")
+            raise LoadFailed(
+                "llama.cpp refused the LoRA adapters", hint="load without lora", param="lora"
+            )
         return [handles, adapters, scales]
 
     def _info(self) -> ModelInfo:
