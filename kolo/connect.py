@@ -13,6 +13,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec.structs import replace
+
 from kolo.beacon import find_server
 from kolo.config import Settings
 from kolo.errors import InternalError, ModelNotFound
@@ -82,12 +84,14 @@ async def connect(
     model: str = "",
     url: str | None = None,
     watcher: Watcher | None = None,
+    brief: bool = False,
 ) -> AsyncIterator[Connection]:
     """A connection; when the context is left, so is everything it started.
 
     ``local`` asks for engines of our own. Without it a server is used where one runs: that at
     ``url`` (or KOLO_URL), else the one that ``find_server`` finds, provided that it has
-    ``model`` if that is a file. The watcher is told which.
+    ``model`` if that is a file. The watcher is told which. ``brief``: for so little work that an
+    engine of our own need not be warmed up and timed before it.
     """
     address = None if local else find_server(settings, url=url)
     if address is not None:
@@ -108,8 +112,16 @@ async def connect(
                 f"the server at {address} does not have {model}: using an engine of its own"
             )
     sink = NullSink() if watcher is None else _Tell(watcher)
-    async with Manager(settings, sink=sink) as manager:
+    async with Manager(_cold(settings) if brief else settings, sink=sink) as manager:
         yield _Local(manager)
+
+
+def _cold(settings: Settings) -> Settings:
+    models = {
+        name: replace(model, params=replace(model.params, warmup=False))
+        for name, model in settings.models.items()
+    }
+    return replace(settings, engine=replace(settings.engine, warmup=False), models=models)
 
 
 async def _remote(

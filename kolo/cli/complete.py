@@ -105,7 +105,7 @@ def command(
     async def complete() -> None:
         with StandardScreen(silent=as_json) as screen:
             async with connect(
-                settings, local=local, url=url, model=name, watcher=screen
+                settings, local=local, url=url, model=name, watcher=screen, brief=True
             ) as connection:
                 await ask(connection, name, op, screen, answer)
 

@@ -5,6 +5,7 @@ import-linter sees the static graph; deferred imports and what libraries pull in
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,10 +61,17 @@ def test_only_engine_llama_names_llama_cpp() -> None:
     naming = [
         path.relative_to(root).as_posix()
         for path in root.rglob("*.py")
-        if "import llama_cpp" in path.read_text() or "from llama_cpp" in path.read_text()
+        if re.search(r'import_module\("llama_cpp|import llama_cpp|from llama_cpp', path.read_text())
     ]
     assert naming
     assert all(name.startswith("engine/llama/") for name in naming)
+
+
+def test_only_the_bindings_of_llama_cpp_are_loaded() -> None:
+    loaded = loaded_after(
+        "import kolo.engine.llama, sys\nassert 'llama_cpp.llama' not in sys.modules"
+    )
+    assert "llama_cpp" in loaded
 
 
 def test_no_file_is_over_450_lines() -> None:

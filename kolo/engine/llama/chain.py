@@ -5,10 +5,10 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-import llama_cpp
 import numpy as np
 
 from kolo.engine.backend import ChainSpec, Logits, TokenIds
+from kolo.engine.llama.bindings import llama_cpp
 from kolo.errors import InternalError
 
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])

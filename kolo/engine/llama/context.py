@@ -11,13 +11,12 @@ import ctypes
 import os
 from collections.abc import Sequence
 
-import llama_cpp
 import numpy as np
 import psutil
-from llama_cpp import llama_cpp as api
 
 from kolo.engine.backend import NO_ROOM, OK, Chain, ChainSpec, Logits
 from kolo.engine.llama import log
+from kolo.engine.llama.bindings import llama_cpp
 from kolo.engine.llama.chain import LlamaChain
 from kolo.engine.llama.devices import devices
 from kolo.engine.llama.model import LlamaModel, load_error
@@ -34,7 +33,9 @@ _MIN_OUTPUTS = 32
 _MAX_CELLS = 2**31 - 1
 
 # The binding's own function returns a typed pointer, whose conversion costs more than the call.
-_get_logits = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(("llama_get_logits", api._lib))
+_get_logits = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(
+    ("llama_get_logits", llama_cpp._lib)
+)
 
 
 class LlamaContext:

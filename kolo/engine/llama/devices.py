@@ -5,13 +5,12 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 
-from llama_cpp import llama_cpp as api
-
+from kolo.engine.llama.bindings import llama_cpp
 from kolo.errors import BadParameter
 
 # Exported by the library, not wrapped by the bindings. ``llama_cpp._ggml`` would map a second
 # copy of ggml, with a registry of its own.
-_lib = api._lib
+_lib = llama_cpp._lib
 _dev_count = ctypes.CFUNCTYPE(ctypes.c_size_t)(("ggml_backend_dev_count", _lib))
 _dev_get = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t)(("ggml_backend_dev_get", _lib))
 _dev_name = ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_void_p)(("ggml_backend_dev_name", _lib))

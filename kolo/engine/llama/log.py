@@ -8,7 +8,7 @@ import re
 import sys
 from collections import deque
 
-import llama_cpp
+from kolo.engine.llama.bindings import llama_cpp
 
 _DEBUG, _WARN, _ERROR, _CONT = 1, 3, 4, 5
 _recent: deque[tuple[int, str]] = deque(maxlen=60)

@@ -6,11 +6,9 @@ import contextlib
 import ctypes
 import os
 
-import llama_cpp
-from llama_cpp import llama_cpp as api
-
 from kolo.engine.backend import OnProgress
 from kolo.engine.llama import log
+from kolo.engine.llama.bindings import llama_cpp
 from kolo.engine.llama.devices import chosen, devices, layers_that_fit
 from kolo.engine.llama.vocab import LlamaVocab
 from kolo.errors import KoloError, LoadFailed, OutOfMemory, Unsupported
@@ -77,7 +75,7 @@ class LlamaModel:
             progress("weights", float(fraction))
             return True
 
-        callback = api.llama_progress_callback(report)
+        callback = llama_cpp.llama_progress_callback(report)
         wanted.progress_callback = callback
         log.forget()
         handle = llama_cpp.llama_model_load_from_file(os.fsencode(self.path), wanted)

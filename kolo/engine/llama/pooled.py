@@ -11,10 +11,10 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 
-import llama_cpp
 import numpy as np
 
 from kolo.engine.llama import log
+from kolo.engine.llama.bindings import llama_cpp
 from kolo.engine.llama.model import LlamaModel, load_error
 from kolo.errors import ContextLengthExceeded, InternalError, Unsupported
 from kolo.types import LoadParams

@@ -6,8 +6,7 @@ import ctypes
 from array import array
 from functools import cached_property
 
-import llama_cpp
-from llama_cpp import llama_cpp as api
+from kolo.engine.llama.bindings import llama_cpp
 
 _TYPES = {0: "none", 1: "spm", 2: "bpe", 3: "wpm", 4: "ugm", 5: "rwkv", 6: "plamo2", 7: "test"}
 _CONTROL = 1 << 3
@@ -108,7 +107,7 @@ class LlamaVocab:
 
     @cached_property
     def tokenize_fptr(self) -> int:
-        return ctypes.cast(api._lib.llama_tokenize, ctypes.c_void_p).value or 0
+        return ctypes.cast(llama_cpp._lib.llama_tokenize, ctypes.c_void_p).value or 0
 
     def token_bytes(self) -> list[bytes]:
         """Every token's bytes; special ones marked by a leading 0xff byte."""
