@@ -1,126 +1,124 @@
-"""Two or more OpenAI-compatible servers side by side: throughput, TTFT, ITL over HTTP.
+"""Kolo and llama-server over HTTP, and llama-batched-bench, at several widths.
 
-    python bench/compare_servers.py kolo=http://127.0.0.1:8080 llama=http://127.0.0.1:8081 \\
-        --model guide --streams 1,8,32 [--prompt 64] [--tokens 64] [--rounds 5]
+    python bench/compare_servers.py --llama DIR --model mid.gguf [--widths 1,4,6,8,12,16,32] \\
+        [--slots 32] [--prompt 64] [--tokens 64] [--rounds 5] [--limits mid|small|none]
 
-Servers take turns in every round, so that a machine whose speed drifts slows all of them alike.
-Greedy, exactly ``--tokens`` tokens each (ignore_eos), a prompt that no cache has seen. TTFT is
-the first content chunk after the request was sent; ITL the gap between chunks of one stream.
-The table gives medians over rounds, and the ratio to the last server named.
+Output tokens per second, TTFT and ITL, every request with a prompt that no cache has seen,
+greedy, of exactly ``--tokens`` tokens. The servers have the same file, threads, slots and
+context; they take turns in every round, and batched-bench follows them at the same width, its
+rate being output tokens over the time for prompts and answers together, as over HTTP.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
-import random
-import statistics
-import time
-from dataclasses import dataclass, field
-from itertools import pairwise
+import subprocess
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
 
-import httpx2
+import sides
+
+from kolo.bench.result import Run
+
+WIDTHS = "1,4,6,8,12,16,32"
+RATE_LIMITS = {
+    "mid": {1: 1.0, 4: 1.0, 8: 1.0, 32: 1.0, 6: 1.2, 12: 1.2, 16: 1.4},
+    "small": {1: 1.15, 8: 1.15, 32: 1.15},
+    "none": {},
+}
+"""Of Kolo's output tokens per second over llama-server's."""
+BATCHED_LIMITS = {"mid": 0.95}
+LATENCY_LIMIT = 1.0
+LATENCIES = (("ttft", "p50"), ("ttft", "p95"), ("itl", "p95"))
 
 
-@dataclass
-class Round:
-    """One load on one server; milliseconds, and tokens per second of all streams together."""
-
-    rate: float
-    ttft: list[float] = field(default_factory=list)
-    itl: list[float] = field(default_factory=list)
-
-
-async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("servers", nargs="+", help="NAME=URL")
-    parser.add_argument("--model", default="guide")
-    parser.add_argument("--streams", default="1,8,32")
-    parser.add_argument("--prompt", type=int, default=64, help="words of the prompt")
+def main() -> None:
+    parser = sides.parser(__doc__)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--widths", default=WIDTHS)
+    parser.add_argument("--slots", type=int, default=32)
+    parser.add_argument("--ctx", type=int, default=512, help="tokens for each slot")
+    parser.add_argument("--prompt", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--limits", choices=list(RATE_LIMITS), default="none")
     args = parser.parse_args()
-    servers = dict(server.split("=", 1) for server in args.servers)
-    widths = [int(width) for width in args.streams.split(",")]
-    found: dict[tuple[str, int], list[Round]] = {}
-    limits = httpx2.Limits(max_connections=None)
-    async with httpx2.AsyncClient(timeout=600, limits=limits) as client:
-        for url in servers.values():
-            await load(client, url, args, 1)
-        for _ in range(args.rounds):
+    widths = [int(width) for width in args.widths.split(",")]
+    runs: list[Run] = []
+    batched: dict[int, list[float]] = defaultdict(list)
+    with sides.both(args.model, args, args.slots, args.ctx) as servers:
+        for index in range(args.rounds):
             for width in widths:
-                for name, url in servers.items():
-                    done = await load(client, url, args, width)
-                    found.setdefault((name, width), []).append(done)
-    report(found, list(servers), widths)
+                runs.append(one_round(servers, args, width, index))
+                batched[width].append(batched_bench(args, width))
+    report = sides.report(__doc__, f"Throughput and latency: {args.model.stem}")
+    report.runs["http"] = sides.merged(runs)
+    tabulate(report, widths, batched)
+    check(report, widths, batched, args.limits)
+    report.write(args.name or f"compare_servers_{args.model.stem}")
 
 
-async def load(client: httpx2.AsyncClient, url: str, args: argparse.Namespace, n: int) -> Round:
-    started = time.perf_counter()
-    streams = await asyncio.gather(*(stream(client, url, args) for _ in range(n)))
-    elapsed_s = time.perf_counter() - started
-    done = Round(n * args.tokens / elapsed_s)
-    for first, gaps in streams:
-        done.ttft.append(first)
-        done.itl += gaps
-    return done
+def one_round(
+    servers: Sequence[sides.Server], args: argparse.Namespace, width: int, index: int
+) -> Run:
+    turn = list(servers) if index % 2 == 0 else list(servers)[::-1]
+    run = sides.bench(
+        turn, "-c", width, "-n", max(2 * width, 4), "--rounds", 1, "-p", args.prompt,
+        "--output-tokens", args.tokens, "--seed", index * 1000 + width,
+    )  # fmt: skip
+    run.targets.sort(key=lambda target: target.name != sides.LLAMA)
+    return run
 
 
-async def stream(
-    client: httpx2.AsyncClient, url: str, args: argparse.Namespace
-) -> tuple[float, list[float]]:
-    """TTFT and gaps of one stream, in milliseconds."""
-    words = " ".join(
-        f"{random.choice('abcdefgh')}{random.randrange(10)}" for _ in range(args.prompt)
-    )
-    body = {
-        "model": args.model,
-        "prompt": words,
-        "max_tokens": args.tokens,
-        "temperature": 0,
-        "ignore_eos": True,
-        "stream": True,
-    }
-    sent = time.perf_counter()
-    times: list[float] = []
-    async with client.stream("POST", f"{url}/v1/completions", json=body) as reply:
-        reply.raise_for_status()
-        async for line in reply.aiter_lines():
-            if line.startswith("data: {") and json.loads(line[6:])["choices"]:
-                times.append(time.perf_counter())
-    gaps = [(after - before) * 1000 for before, after in pairwise(times)]
-    return (times[0] - sent) * 1000, gaps
+def batched_bench(args: argparse.Namespace, width: int) -> float:
+    """Output tokens per second, prompts included in the time."""
+    command = [str(sides.binary(args, "llama-batched-bench")), "-m", str(args.model)]
+    command += ["-c", str(width * args.ctx), "-npp", str(args.prompt), "-ntg", str(args.tokens)]
+    command += ["-npl", str(width), "-t", str(args.threads)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    for line in done.stdout.splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split("|")]
+        if cells[0] == str(args.prompt) and cells[2] == str(width):
+            return width * args.tokens / float(cells[8])
+    raise SystemExit(f"llama-batched-bench printed no row:\n{done.stdout}")
 
 
-def report(found: dict[tuple[str, int], list[Round]], names: list[str], widths: list[int]) -> None:
-    columns = ("tok/s", "TTFT p50", "TTFT p95", "ITL p50", "ITL p95")
-    print(f"| streams | server | {' | '.join(columns)} | tok/s ratio |")
-    print(f"|---|---|{'---|' * (len(columns) + 1)}")
+def tabulate(report: sides.Report, widths: Sequence[int], batched: dict[int, list[float]]) -> None:
+    run = report.runs["http"]
+    rows: list[list[object]] = []
     for width in widths:
-        base = statistics.median(done.rate for done in found[names[-1], width])
-        for name in names:
-            rows = [figures(done) for done in found[name, width]]
-            medians = [statistics.median(column) for column in zip(*rows, strict=True)]
-            cells = " | ".join(f"{value:.1f}" for value in medians)
-            print(f"| {width} | {name} | {cells} | {medians[0] / base:.2f} |")
+        base = sides.value(sides.row(run, sides.LLAMA, width), "tok_s")
+        for name in (sides.LLAMA, sides.KOLO):
+            found = sides.row(run, name, width)
+            rate = sides.value(found, "tok_s")
+            latencies = [sides.value(found, *latency) for latency in LATENCIES]
+            rows.append([width, name, rate, rate / base, *latencies])
+        rate = sides.median(batched[width])
+        rows.append([width, "batched-bench", rate, rate / base, "", "", ""])
+    titles = [f"{metric.upper()} {stat} ms" for metric, stat in LATENCIES]
+    report.table(["users", "server", "tok/s", "ratio", *titles], rows)
 
 
-def figures(done: Round) -> tuple[float, ...]:
-    return (
-        done.rate,
-        statistics.median(done.ttft),
-        percentile(done.ttft, 95),
-        statistics.median(done.itl),
-        percentile(done.itl, 95),
-    )
-
-
-def percentile(values: list[float], rank: int) -> float:
-    """Nearest rank."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, -(-rank * len(ordered) // 100) - 1)]
+def check(
+    report: sides.Report, widths: Sequence[int], batched: dict[int, list[float]], limits: str
+) -> None:
+    run = report.runs["http"]
+    for width in widths:
+        llama, kolo = sides.row(run, sides.LLAMA, width), sides.row(run, sides.KOLO, width)
+        rate = sides.value(kolo, "tok_s")
+        if limit := RATE_LIMITS[limits].get(width):
+            ratio = rate / sides.value(llama, "tok_s")
+            report.at_least(f"tok/s over llama-server's, {width} users", ratio, limit)
+        if limit := BATCHED_LIMITS.get(limits):
+            ratio = rate / sides.median(batched[width])
+            report.at_least(f"tok/s over batched-bench's, {width} wide", ratio, limit)
+        if limits == "none":
+            continue
+        for metric, stat in LATENCIES:
+            ratio = sides.value(kolo, metric, stat) / sides.value(llama, metric, stat)
+            what = f"{metric.upper()} {stat} over llama-server's, {width} users"
+            report.at_most(what, ratio, LATENCY_LIMIT)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct, field
 from msgspec.structs import fields, force_setattr, replace
 
 from kolo.errors import ConfigError
-from kolo.paths import find_paths
+from kolo.paths import find_hub_cache, find_paths
 from kolo.toml import Document
 from kolo.types import LoadParams
-from kolo.units import Budget, Bytes, Seconds, parse_budget, parse_duration, parse_size
+from kolo.units import Budget, Bytes, Seconds
+from kolo.values import convert, convert_text
 
 BUILTIN_MODEL = "guide"
 """The small model that is part of the package; no other may have its name."""
@@ -48,6 +47,73 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
     request_timeout_s: Seconds = field(default=Seconds(600), name="request_timeout")
     max_body_bytes: Bytes = field(default=Bytes(32 << 20), name="max_body")
+    body_timeout_s: Seconds = field(default=Seconds(60), name="body_timeout")
+    """How long a client may take to send a request's body; 0 is for ever."""
+    heartbeat_s: Seconds = field(default=Seconds(10), name="heartbeat")
+    """Silence after which a stream sends a comment, so that nobody on the way ends it; 0 is
+    never."""
+    stop_timeout_s: Seconds = field(default=Seconds(30), name="stop_timeout")
+    """How long running answers may go on once the server is told to stop."""
+
+
+class StoreSettings(Struct, frozen=True, kw_only=True):
+    """Models on disk. ``load_settings`` makes the folders absolute; in settings that come from
+    nowhere an empty one means that there is none."""
+
+    dir: str = ""
+    """The store; empty is ``models`` in the data folder."""
+    folders: list[str] = []
+    """Further folders whose models are known by their names, and stay where they are."""
+    hub_cache: str = ""
+    """Where Hugging Face's own tools keep what they fetch, which is known too; empty is where
+    HF_HUB_CACHE or HF_HOME say, ``off`` leaves it alone."""
+    ollama_registry: str = "registry.ollama.ai"
+    """The host, and port, of ``ollama:`` references."""
+
+
+class DownloadSettings(Struct, frozen=True, kw_only=True):
+    quant: Annotated[str, Meta(min_length=1, max_length=64)] = "Q4_K_M"
+    """Taken from a repository when the reference names none, or what is nearest to it."""
+    allow_private: bool = False
+    """Whether requests to the server may make it fetch from addresses that are not public."""
+    stall_timeout_s: Seconds = field(default=Seconds(30), name="stall_timeout")
+    """A connection on which nothing comes for so long is given up and made anew."""
+    insecure_registries: list[str] = []
+    """Hosts, with the port if any, whose registry is asked over http."""
+
+
+class MonitorSettings(Struct, frozen=True, kw_only=True):
+    socket: str = ""
+    """Unix socket of the monitor; empty is ``monitor.sock`` in the runtime folder."""
+
+
+class HistorySettings(Struct, frozen=True, kw_only=True):
+    """Figures, events and engine runs of a server, kept in ``history.db`` of the state folder."""
+
+    enabled: bool = True
+    max_size_bytes: Bytes = field(default=Bytes(64 << 20), name="max_size")
+    """Of the file and its log, 4 MiB at least; the oldest goes first."""
+    keep_minutes_s: Seconds = field(default=Seconds(2 * 86_400), name="keep_minutes")
+    """How long figures of each minute are kept; those of ten minutes remain after that."""
+    keep_ten_minutes_s: Seconds = field(default=Seconds(30 * 86_400), name="keep_ten_minutes")
+    """How long those are kept; those of each hour remain for as long as there is room."""
+
+    def __post_init__(self) -> None:
+        if self.max_size_bytes < 4 << 20:
+            raise ConfigError(
+                f"history.max_size: expected 4MiB at least, found {self.max_size_bytes} bytes",
+                hint="With history.enabled = false nothing is kept.",
+                param="history.max_size",
+            )
+
+
+class OtelSettings(Struct, frozen=True, kw_only=True):
+    """OpenTelemetry: a span for each request, and metrics, over OTLP/HTTP. Never a text."""
+
+    enabled: bool = False
+    endpoint: str = ""
+    """Base URL of a collector; empty is what OTEL_EXPORTER_OTLP_ENDPOINT says, else
+    http://localhost:4318."""
 
 
 class CommandSettings(Struct, frozen=True, kw_only=True):
@@ -75,6 +141,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     engine: LoadParams = LoadParams()
     manager: ManagerSettings = ManagerSettings()
     server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    downloads: DownloadSettings = DownloadSettings()
+    monitor: MonitorSettings = MonitorSettings()
+    history: HistorySettings = HistorySettings()
+    otel: OtelSettings = OtelSettings()
     chat: CommandSettings = CommandSettings()
     complete: CommandSettings = CommandSettings()
     models: dict[str, ModelSettings] = {}
@@ -131,6 +202,7 @@ def load_settings(
     settings = replace(
         settings,
         file=file,
+        store=_store(settings, document, {key: v.origin for key, v in values.items()}, env),
         chat=replace(settings.chat, model=settings.chat.model or settings.default_model),
         complete=replace(
             settings.complete, model=settings.complete.model or settings.default_model
@@ -201,9 +273,11 @@ def _from_table(
         origin = document.origin((*where, name))
         shown = ".".join((*where, name))
         if key in leaves:
-            value = _convert(raw, leaves[key], shown, origin)
+            value = convert(raw, leaves[key], shown, origin)
             if name == "lora":
                 value = [replace(lora, path=str(_file_path(document, lora.path))) for lora in value]
+            elif name == "draft_model":
+                value = str(_file_path(document, value))
             yield key, _Value(value, origin)
         elif any(leaf.startswith(f"{key}.") for leaf in leaves):
             if not isinstance(raw, dict):
@@ -226,7 +300,7 @@ def _from_environment(env: Mapping[str, str]) -> Iterator[tuple[str, _Value]]:
             continue
         if key := _VARIABLES.get(name):
             origin = f"env {name}"
-            yield key, _Value(_convert_text(text, _LEAVES[key], key, origin), origin)
+            yield key, _Value(convert_text(text, _LEAVES[key], key, origin), origin)
         else:
             near = difflib.get_close_matches(name, _VARIABLES, n=1, cutoff=0.85)
             if near or name.startswith(_VARIABLE_SECTIONS):
@@ -242,8 +316,8 @@ def _from_flags(flags: Mapping[str, tuple[str, Any]]) -> Iterator[tuple[str, _Va
         origin = f"flag {flag}"
         if key not in _LEAVES:
             raise _unknown(key, origin, key, _LEAVES, ())
-        convert = _convert_text if isinstance(raw, str) else _convert
-        yield key, _Value(convert(raw, _LEAVES[key], key, origin), origin)
+        to_type = convert_text if isinstance(raw, str) else convert
+        yield key, _Value(to_type(raw, _LEAVES[key], key, origin), origin)
 
 
 # Models --------------------------------------------------------------------------------------
@@ -300,61 +374,37 @@ def _check_name(name: str, origin: str, taken: Mapping[str, str]) -> None:
         raise ConfigError(f"{origin}: the name {name!r} is already that of {taken[name]}")
 
 
+def _store(
+    settings: Settings, document: Document, origins: Mapping[str, str], env: Mapping[str, str]
+) -> StoreSettings:
+    """The folders as absolute paths: those of the file are relative to it."""
+    given = settings.store
+
+    def absolute(path: str, key: str) -> str:
+        in_file = origins.get(f"store.{key}", "").startswith(str(document.file))
+        here = path if in_file or path.startswith("~") else str(Path(path).absolute())
+        return str(_file_path(document, here).absolute())
+
+    if given.hub_cache == "off":
+        cache = ""
+    elif given.hub_cache:
+        cache = absolute(given.hub_cache, "hub_cache")
+    else:
+        cache = str(find_hub_cache(env))
+    return replace(
+        given,
+        dir=absolute(given.dir, "dir") if given.dir else str(find_paths(env).data / "models"),
+        folders=[absolute(folder, "folders") for folder in given.folders],
+        hub_cache=cache,
+    )
+
+
 def _file_path(document: Document, path: str) -> Path:
     """A path in the file is relative to the file; ``~`` is the home folder."""
     try:
         return document.file.parent / Path(path).expanduser()
     except RuntimeError as error:
         raise ConfigError(f"{document.file}: {path}: {error}") from None
-
-
-# Values --------------------------------------------------------------------------------------
-
-_CUSTOM: dict[Any, Callable[[object], Any]] = {
-    Seconds: parse_duration,
-    Bytes: parse_size,
-    Budget: parse_budget,
-}
-
-
-def _convert(raw: Any, kind: Any, key: str, origin: str, *, strict: bool = True) -> Any:
-    for custom, parse in _CUSTOM.items():
-        if kind is custom or custom in get_args(kind):
-            try:
-                return parse(raw)
-            except ValueError as error:
-                raise _wrong(key, origin, str(error), raw) from None
-    try:
-        return msgspec.convert(raw, kind, strict=strict)
-    except msgspec.ValidationError as error:
-        allowed = [value for value in _options(kind) if isinstance(value, str)]
-        expected = f"Expected one of {', '.join(allowed)}" if allowed else str(error)
-        raise _wrong(key, origin, expected, raw) from None
-
-
-def _convert_text(text: str, kind: Any, key: str, origin: str) -> Any:
-    """A value written as text: a list is ``a,b`` or JSON, a table is JSON."""
-    if not any(get_origin(part) in (list, dict) for part in (kind, *get_args(kind))):
-        return _convert(text, kind, key, origin, strict=False)
-    if text.lstrip().startswith(("[", "{")):
-        try:
-            return _convert(msgspec.json.decode(text), kind, key, origin, strict=False)
-        except msgspec.DecodeError as error:
-            raise _wrong(key, origin, f"Expected JSON ({error})", text) from None
-    return _convert([part.strip() for part in text.split(",")], kind, key, origin, strict=False)
-
-
-def _options(kind: Any) -> Iterator[Any]:
-    """The values of a Literal, however deep in unions."""
-    for part in get_args(kind):
-        yield from (part,) if get_origin(kind) is Literal else _options(part)
-
-
-def _wrong(key: str, origin: str, expected: str, found: Any) -> ConfigError:
-    expected = re.sub(r", got `.*?`|`| \| null", "", expected)
-    return ConfigError(
-        f"{origin}: {key}: {expected[:1].lower()}{expected[1:]}, found {found!r}", param=key
-    )
 
 
 def _unknown(

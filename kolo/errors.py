@@ -8,12 +8,19 @@
     │   ├── ContextLengthExceeded           the prompt does not fit
     │   ├── BadGrammar                      a grammar or schema that cannot be honoured
     │   ├── BadTemplate                     the chat template refused the conversation
-    │   └── Unsupported                     this model cannot do that (chat, embed, infill)
+    │   ├── Unsupported                     this model cannot do that (chat, embed, infill)
+    │   └── PrivateSource     403  exit 2   a download from a private address, not allowed here
     ├── ConfigError           500  exit 2   the configuration is wrong
     ├── ModelNotFound         404  exit 4
     ├── ModelInvalid          422  exit 1   the file is not a usable GGUF
     ├── LoadFailed            500  exit 1   llama.cpp would not load it
     ├── OutOfMemory           507  exit 5
+    ├── DiskFull              507  exit 1   no room for a file; what is there of it is kept
+    ├── SourceError           502  exit 1   where a model comes from does not do as it should
+    │   ├── SourceUnreachable 502  exit 3   it does not answer, or breaks off again and again
+    │   ├── SourceDenied      403  exit 6   it wants a token, or another one
+    │   ├── SourceChanged     502  exit 1   the file became another while it was fetched
+    │   └── ChecksumMismatch  502  exit 1   what came is not what the source says it is
     ├── Busy                  503  exit 1   the queue is full; carries retry_after_s
     ├── EngineCrashed         500  exit 1   the worker died under the request
     ├── EngineStopped         503  exit 1   the engine was told to stop under the request
@@ -100,6 +107,11 @@ class Unsupported(UsageError):
     code = "unsupported"
 
 
+class PrivateSource(UsageError):
+    http_status = 403
+    code = "private_source"
+
+
 class ConfigError(KoloError):
     exit_code = 2
     code = "invalid_config"
@@ -126,6 +138,35 @@ class OutOfMemory(KoloError):
     http_status = 507
     exit_code = 5
     code = "out_of_memory"
+
+
+class DiskFull(KoloError):
+    http_status = 507
+    code = "disk_full"
+
+
+class SourceError(KoloError):
+    http_status = 502
+    code = "source_error"
+
+
+class SourceUnreachable(SourceError):
+    exit_code = 3
+    code = "source_unreachable"
+
+
+class SourceDenied(SourceError):
+    http_status = 403
+    exit_code = 6
+    code = "source_denied"
+
+
+class SourceChanged(SourceError):
+    code = "source_changed"
+
+
+class ChecksumMismatch(SourceError):
+    code = "checksum_mismatch"
 
 
 class Busy(KoloError):

@@ -63,6 +63,16 @@ def find_paths(env: Mapping[str, str]) -> Paths:
     )
 
 
+def find_hub_cache(env: Mapping[str, str]) -> Path:
+    """Where Hugging Face's own tools keep what they fetch: HF_HUB_CACHE, HF_HOME/hub or
+    ~/.cache/huggingface/hub (huggingface_hub, "Environment variables")."""
+    home = env.get("HF_HOME") or f"{env.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
+    folder = Path(env.get("HF_HUB_CACHE") or f"{home}/hub")
+    if folder.parts[:1] == ("~",):
+        folder = _home(env).joinpath(*folder.parts[1:])
+    return folder.absolute()
+
+
 def _folder(env: Mapping[str, str], systemd: str, xdg: str, default: str) -> Path:
     if given := env.get(systemd):
         return _absolute(systemd, given.split(":")[0])

@@ -47,7 +47,8 @@ OPTIONS: dict[str, str] = {
     "top_k": "--top-k",
     "top_p": "--top-p",
 }
-"""What a field of a request is called on the command line, where it has another name."""
+"""What a field of a request is called on the command line, unless the command has a parameter of
+its name."""
 
 
 class Stopped(BaseException):
@@ -69,21 +70,26 @@ class Complaint(NamedTuple):
 
 def run(argv: list[str]) -> int:
     """Run ``kolo argv`` and return its exit code; nothing is raised but SystemExit."""
+    command: click.Command | None = None
     try:
         from kolo.cli.root import root
 
         with root.make_context("kolo", list(argv)) as ctx:
-            code = root.invoke(ctx)
+            try:
+                code = root.invoke(ctx)
+            except Exception:
+                command = root.get_command(ctx, ctx.invoked_subcommand or "")
+                raise
         if sys.stdout is not None:
             sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except (Exception, KeyboardInterrupt, Stopped) as error:
-        return report(error)
+        return report(error, command)
 
 
-def report(error: BaseException) -> int:
+def report(error: BaseException, command: click.Command | None = None) -> int:
     """Tell the person at the terminal, and return the exit code."""
     from kolo.cli.output import talk
 
@@ -93,14 +99,14 @@ def report(error: BaseException) -> int:
         import traceback
 
         talk("".join(traceback.format_exception(error)).rstrip("\n"))
-    complaint = explain(error)
+    complaint = explain(error, command)
     if complaint.what:
         talk(render(complaint))
     return complaint.exit_code
 
 
-def explain(error: BaseException) -> Complaint:
-    """What to say of ``error``."""
+def explain(error: BaseException, command: click.Command | None = None) -> Complaint:
+    """What to say of ``error``, in the words of ``command`` if one was running."""
     if isinstance(error, Stopped):
         return Complaint("", [], "", error.exit_code)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
@@ -118,11 +124,21 @@ def explain(error: BaseException) -> Complaint:
     ours = error if isinstance(error, KoloError) else internal(error)
     what, *details = ours.message.splitlines() or [type(ours).__name__]
     if ours.param and ours.param not in ours.message:
-        details.append(f"in: {OPTIONS.get(ours.param, ours.param)}")
+        details.append(f"in: {_typed(ours.param, command)}")
     hint, *more = ours.hint.splitlines() or [""]
     if more:  # an account of what happened, such as a dead worker's last lines
         return Complaint(what, [*details, hint, *more], "", ours.exit_code)
     return Complaint(what, details, _advice(hint), ours.exit_code)
+
+
+def _typed(field: str, command: click.Command | None) -> str:
+    """A field of a request as the person typed it: an option, an argument's name."""
+    for param in command.params if command is not None else ():
+        if isinstance(param, click.Argument) and param.name in (field, f"{field}s"):
+            return param.human_readable_name.strip("[].")
+        if param.name == field:
+            return next((opt for opt in param.opts if opt.startswith("--")), field)
+    return OPTIONS.get(field, field)
 
 
 def _advice(hint: str) -> str:

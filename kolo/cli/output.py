@@ -13,7 +13,10 @@ import shutil
 import sys
 from typing import NamedTuple, TextIO
 
-_ASCII = str.maketrans({"…": "...", "·": "-", "↑": "Up"})
+_ASCII = str.maketrans(
+    {"…": "...", "·": "-", "↑": "Up", "\N{EN DASH}": "-", "±": "+/-", "▲": "+", "▼": "-"}
+    | {bar: str(height) for height, bar in enumerate("▁▂▃▄▅▆▇█", 1)}
+)
 _CONTROLS: dict[int, str] = {
     **{code: f"^{chr(code ^ 64)}" for code in (*range(32), 127)},
     **{code: f"\\x{code:02x}" for code in range(128, 160)},

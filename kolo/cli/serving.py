@@ -9,6 +9,7 @@ import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import msgspec
 
@@ -22,6 +23,7 @@ from kolo.config import BUILTIN_MODEL
 from kolo.errors import KoloError
 from kolo.manager.manager import Manager
 from kolo.monitor.monitor import Monitor
+from kolo.monitor.place import socket_path
 from kolo.paths import Paths
 from kolo.server.app import App, create_app
 from kolo.server.run import Stop, serve
@@ -39,13 +41,22 @@ async def run(what: Plan, paths: Paths) -> int:
     monitor = Monitor(printer)
     loads: list[asyncio.Task[None]] = []
     with _logging(printer):
-        async with Manager(settings, sink=monitor.sink) as manager:
+        async with (
+            monitor.remembering(paths.state, settings.history),
+            monitor.exporting(settings.otel),
+            Manager(settings, sink=monitor.sink) as manager,
+        ):
             for spec in registry.specs():
                 manager.register(spec)
             app = create_app(manager, settings, monitor=monitor, registry=registry)
+            watching = monitor.watching(
+                manager,
+                Path(settings.store.dir or paths.data),
+                socket_path(settings, paths),
+            )
 
             def listening(host: str, port: int) -> None:
-                url = beacon.server_url(host, port)
+                url = monitor.url = beacon.server_url(host, port)
                 remark = _announce(paths, url)  # whoever reads the greeting finds the server
                 _greet(app, url, what)
                 if remark:
@@ -54,7 +65,10 @@ async def run(what: Plan, paths: Paths) -> int:
 
             try:
                 with _signals(app, printer) as stop:
-                    await serve(app, on_listening=listening, stop=stop)
+                    async with watching as problem:
+                        if problem:
+                            talk(f"kolo top will not see this server: {problem}")
+                        await serve(app, on_listening=listening, stop=stop)
             except OSError as error:
                 raise bind_error(error, settings.server.host, settings.server.port) from error
             finally:

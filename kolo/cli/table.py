@@ -125,21 +125,21 @@ def _slots(engine: EngineView) -> str:
 
 
 def _memory(engine: EngineView) -> str:
-    parts = [_size(engine.memory_bytes)] if engine.memory_bytes else []
+    parts = [size_text(engine.memory_bytes)] if engine.memory_bytes else []
     if engine.device_bytes:
-        parts.append(f"{_size(engine.device_bytes)} GPU")
+        parts.append(f"{size_text(engine.device_bytes)} GPU")
     return " + ".join(parts)
 
 
 def _idle(engine: EngineView) -> str:
     if engine.state != "loaded":
         return ""
-    idle = "" if engine.idle_s is None else _time(engine.idle_s)
-    limit = "pinned" if engine.pinned else _time(engine.ttl_s) if engine.ttl_s else "never"
+    idle = "" if engine.idle_s is None else time_text(engine.idle_s)
+    limit = "pinned" if engine.pinned else time_text(engine.ttl_s) if engine.ttl_s else "never"
     return f"{idle} / {limit}" if idle else limit
 
 
-def _size(n_bytes: int) -> str:
+def size_text(n_bytes: int) -> str:
     """``812 kB``, ``41 MB``, ``4.1 GB``."""
     for limit, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if n_bytes >= limit:
@@ -148,7 +148,7 @@ def _size(n_bytes: int) -> str:
     return f"{n_bytes} B"
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     """``12s``, ``10m``, ``1h30m``, ``2d``."""
     whole = round(seconds)
     for size, unit, part, smaller in _UNITS_S:

@@ -149,6 +149,11 @@ class _Error(msgspec.Struct):
     code: str | int | None = None
     type: str | None = None
     param: str | None = None
+    hint: str = ""
+
+    def bare(self) -> str:
+        """The message without the hint, which it ends with for readers that look no further."""
+        return self.message.removesuffix(f". {self.hint[:1].upper()}{self.hint[1:]}")
 
 
 class _Envelope(msgspec.Struct):
@@ -162,7 +167,7 @@ def error_in(data: bytes) -> KoloError | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     cls = _by_code().get(str(error.code), InternalError)
-    return cls(error.message, param=error.param)
+    return cls(error.bare(), hint=error.hint, param=error.param)
 
 
 def _error_of(response: httpx2.Response, body: bytes) -> KoloError:
@@ -172,7 +177,7 @@ def _error_of(response: httpx2.Response, body: bytes) -> KoloError:
         return _stranger(str(response.request.url), f"it answered {status}")
     if type(told) is InternalError:  # a word that is no error of ours, such as "not_found"
         cls = _BY_STATUS.get(status, UsageError if status < 500 else InternalError)
-        told = cls(told.message, param=told.param)
+        told = cls(told.message, hint=told.hint, param=told.param)
     retry_after = response.headers.get("Retry-After", "")
     if retry_after.isdecimal():
         told.retry_after_s = float(retry_after)

@@ -12,7 +12,7 @@ import itertools
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, overload
 
 from kolo import wire
@@ -25,7 +25,7 @@ from kolo.errors import (
     KoloError,
     from_info,
 )
-from kolo.manager.caller import caller
+from kolo.manager.caller import NO_TRACE, Trace, caller, trace
 from kolo.manager.cores import Cores
 from kolo.manager.mailbox import Mailbox
 from kolo.manager.meter import Meter, Progress
@@ -39,6 +39,7 @@ from kolo.types import (
     Embed,
     Embedded,
     EngineStats,
+    FinishReason,
     Generate,
     Inspect,
     Measure,
@@ -76,7 +77,11 @@ class _Request:
     """None for calls that take no slot: they are not counted and not reported."""
     progress: Progress
     client: str = ""
+    trace: Trace = NO_TRACE
+    finish_reasons: dict[int, FinishReason] = field(default_factory=dict)
     cancelled: bool = False
+    ended: bool = False
+    """Cancelled by another than its reader, who is still there."""
 
     @property
     def user(self) -> str:
@@ -194,6 +199,17 @@ class Engine:
             request.box.discard()
             self._process.send(wire.Cancel(id))
 
+    def end(self, id: int) -> bool:
+        """Have request ``id`` end with what it has, which its reader still gets; False for one
+        that is not under way."""
+        request = self._open.get(id)
+        if request is None or request.kind is None:
+            return False
+        if not request.cancelled:
+            request.cancelled = request.ended = True
+            self._process.send(wire.Cancel(id))
+        return True
+
     def requests(self) -> list[Underway]:
         """Those that hold or wait for a slot, oldest first."""
         now_s = self._loop.time()
@@ -242,8 +258,10 @@ class Engine:
         if self._error is not None:
             raise from_info(self._error.info())
         now_s = self._loop.time()
-        kind, client = _KINDS.get(type(op)), caller.get()
-        request = _Request(next(self._ids), op, Mailbox(), kind, Progress(now_s), client)
+        kind, progress = _KINDS.get(type(op)), Progress(now_s)
+        request = _Request(
+            next(self._ids), op, Mailbox(), kind, progress, caller.get(), trace.get()
+        )
         try:
             self._admit(request)
             self._process.send(wire.Submit(request.id, op))
@@ -313,6 +331,8 @@ class Engine:
                     if request := self._open.get(delta.id):
                         request.box.put(delta)
                         self._meter.take(request.progress, delta.index, delta.n_tokens, now_s)
+                        if delta.finish is not None:
+                            request.finish_reasons[delta.index] = delta.finish
                 self._meter.flush(now_s)
             case wire.Done():
                 self._end(frame.id, frame.result)
@@ -332,6 +352,8 @@ class Engine:
         if error is not None:
             request.box.fail(error)
         elif result is not None:
+            if request.ended and isinstance(request.op, Generate):
+                request.box.put_ends(id, request.op.n)
             request.box.finish(result)
         if request is self._inspection:
             self._inspection = None
@@ -360,6 +382,9 @@ class Engine:
             client=request.client,
             ttft_ms=progress.ttft_ms,
             decode_ms=progress.decode_ms,
+            asked=request.op,
+            finish_reasons=tuple(reason for _, reason in sorted(request.finish_reasons.items())),
+            trace=request.trace,
         )
         tell(self._sink.finished, self.id, finished)
 

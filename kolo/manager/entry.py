@@ -103,6 +103,11 @@ class Entry:
         return self.spec.id
 
     @property
+    def retired(self) -> bool:
+        """Whether it only finishes what it began: nothing new is to come to it."""
+        return self.spec.source == "retired"
+
+    @property
     def alive(self) -> bool:
         """Whether there is, or is about to be, or still is a worker."""
         return self.state not in ("unloaded", "failed")

@@ -24,6 +24,8 @@ class Mailbox:
         self.error: KoloError | None = None
         self._waiting: list[Delta] = []
         self._discarding = False
+        self._ended: set[int] = set()
+        """Choices whose last delta has come."""
         self._news = asyncio.Event()
 
     @property
@@ -35,12 +37,20 @@ class Mailbox:
         """Add a delta, merged into a waiting one where that loses nothing."""
         if self._discarding:
             return
+        if delta.finish is not None:
+            self._ended.add(delta.index)
         target = self._mergeable(delta) if len(self._waiting) >= UNMERGED else None
         if target is None:
             self._waiting.append(delta)
         else:
             _merge(target, delta)
         self._news.set()
+
+    def put_ends(self, id: int, n: int) -> None:
+        """The last delta of each of ``n`` choices that was cut off."""
+        for index in range(n):
+            if index not in self._ended:
+                self.put(Delta(id, index, "", 0, finish="cancelled"))
 
     def finish(self, result: Result) -> None:
         """The request is done; nothing follows."""

@@ -239,7 +239,7 @@ class Manager:
                         entry.begin_load()
 
     def _note_use(self, spec: ModelSpec) -> None:
-        if spec.source not in ("path", "retired"):
+        if spec.source != "path":
             mark_used(self._settings, spec.stored or spec.id)
 
     def _check(self, entry: Entry) -> None:
@@ -258,13 +258,13 @@ class Manager:
     def _find(self, reference: str, allow_paths: bool) -> Entry:
         """The entry of ``reference``; one nobody registered is looked up anew for each load."""
         entry = self._known(reference)
-        if entry is None or not (entry.explicit or entry.alive):
+        if entry is None or entry.retired or not (entry.explicit or entry.alive):
             entry = self._add(self._spec(reference, allow_paths), explicit=False)
         return self._current(entry)
 
     def _spec(self, reference: str, allow_paths: bool) -> ModelSpec:
         entry = self._known(reference)
-        if entry is not None and entry.explicit:
+        if entry is not None and entry.explicit and not entry.retired:
             return refreshed(entry.spec, self._settings)
         return resolve(reference, self._settings, allow_paths=allow_paths)
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, ParamSpec, Protocol
 
 from kolo.errors import KoloError
+from kolo.manager.caller import NO_TRACE, Trace
 from kolo.manager.meter import Emission
-from kolo.types import ModelInfo, Result
+from kolo.types import FinishReason, ModelInfo, Operation, Result
 
 Kind = Literal["generate", "embed", "rerank"]
 _P = ParamSpec("_P")
@@ -32,6 +33,11 @@ class Finished(NamedTuple):
     """Submit to the arrival of the first token; None if there was none."""
     decode_ms: float = 0.0
     """Arrival of the first token to that of the last."""
+    asked: Operation | None = None
+    """What was asked, its texts included: to read its parameters, not to keep."""
+    finish_reasons: tuple[FinishReason, ...] = ()
+    """Of each choice that came to an end."""
+    trace: Trace = NO_TRACE
 
 
 class Sink(Protocol):

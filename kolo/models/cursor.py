@@ -21,6 +21,11 @@ UNFINISHED = "The download or copy did not finish, or the file is damaged; fetch
 _PIECE_BYTES = 1 << 18
 _SMALL_ARRAY_BYTES = 1 << 16
 _MAX_TEXT_BYTES = 1 << 24
+_MAX_TEXTS_BYTES = 1 << 26
+_MAX_SMALL_ARRAYS_BYTES = 1 << 22
+"""Of all that is kept together: what a hostile file can make us keep, times ten in memory."""
+_MAX_STRINGS = 1 << 22
+"""In all arrays together, as each is walked over; the largest vocabularies have a tenth."""
 
 _STRING, _ARRAY = 8, 9
 _SCALARS = {
@@ -74,12 +79,19 @@ class Cursor:
         self._file = file
         self._piece = b""
         self._piece_at = 0
+        self._strings = 0
+        self._texts_bytes = 0
+        self._small_arrays_bytes = 0
 
     def value(self, key: str) -> Any:
-        """A typed metadata value; an array over 64 KiB is passed over and told of instead."""
+        """A typed metadata value; a long array is passed over and told of instead."""
         kind = self.u32(f"the type of {key}")
         if kind == _STRING:
-            return self._text(key)
+            text = self._text(key)
+            self._texts_bytes += len(text)
+            if self._texts_bytes > _MAX_TEXTS_BYTES:
+                raise self.invalid(f"its texts are together over {_MAX_TEXTS_BYTES} bytes")
+            return text
         if kind == _ARRAY:
             return self._array(key)
         if kind not in _SCALARS:
@@ -89,6 +101,8 @@ class Cursor:
 
     def items(self, array: LazyArray, key: str) -> list[Any]:
         """Read what ``value`` passed over."""
+        if array.length > _MAX_STRINGS:
+            raise self.invalid(f"{key} has {array.length} items, over {_MAX_STRINGS}")
         self.pos = array.offset
         if array.item_type == "string":
             return [self._text(key) for _ in range(array.length)]
@@ -150,10 +164,17 @@ class Cursor:
         else:
             raise self.invalid(f"{key} is an array of the unsupported type {kind}")
         array = LazyArray(name, length, offset, self.pos - offset)
-        return array if array.n_bytes > _SMALL_ARRAY_BYTES else self.items(array, key)
+        kept_bytes = self._small_arrays_bytes + array.n_bytes
+        if array.n_bytes > _SMALL_ARRAY_BYTES or kept_bytes > _MAX_SMALL_ARRAYS_BYTES:
+            return array
+        self._small_arrays_bytes = kept_bytes
+        return self.items(array, key)
 
     def _skip_strings(self, n: int, what: str) -> None:
         """Pass over ``n`` strings: the hot loop of a large vocabulary, so without calls."""
+        self._strings += n
+        if self._strings > _MAX_STRINGS:
+            raise self.invalid(f"its arrays have over {_MAX_STRINGS} strings, at {what}")
         length_at = struct.Struct("<Q").unpack_from
         pos, last = self.pos, -1
         for _ in range(n):

@@ -28,6 +28,9 @@ _MAX_TENSOR_NAME_BYTES = 63  # GGML_MAX_NAME
 _MAX_DIMS = 4  # GGML_MAX_DIMS
 _MIN_KEY_BYTES = 8 + 1 + 4 + 1
 _MIN_TENSOR_BYTES = 8 + 4 + 4 + 8
+_MAX_KEYS = 1 << 16
+_MAX_TENSORS = 1 << 17
+"""Ours: the largest models have some thousand, and each costs memory here."""
 _DEFAULT_ALIGNMENT = 32  # GGUF_DEFAULT_ALIGNMENT
 
 _OTHER_FORMATS = {
@@ -95,6 +98,8 @@ def _parse(cursor: Cursor) -> Header:
     version = _check_start(cursor)
     n_tensors = cursor.count(_MIN_TENSOR_BYTES, "tensors")
     n_keys = cursor.count(_MIN_KEY_BYTES, "metadata keys")
+    if n_tensors > _MAX_TENSORS or n_keys > _MAX_KEYS:
+        raise cursor.invalid(f"{n_tensors} tensors and {n_keys} metadata keys are too many")
     metadata: dict[str, Any] = {}
     for _ in range(n_keys):
         key = cursor.name(_MAX_KEY_BYTES, "a metadata key")

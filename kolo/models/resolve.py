@@ -1,4 +1,17 @@
-"""What a reference to a model means: the builtin one, a name in the settings, or a file."""
+"""What a reference to a model means: the one resolver of every command and of the server.
+
+What a word is by its form, ``reference`` says. It is looked up in this order:
+
+1. the builtin model, then a name or an alias of the settings;
+2. a name in the store, then an alias that ``kolo alias`` gave, then a name of a model in the
+   folders of ``store.folders`` or in the hub's cache;
+3. where it came from (``hf:``, ``ollama:``, ``oci:``, a URL): the model on disk that did;
+4. a path, or a file or folder of the working folder;
+5. the beginning of a name of 2, if of only one.
+
+A word with a slash is a path when there is such a file or folder, else ``OWNER/REPO``. Nothing
+is fetched: that is for ``kolo pull``.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +22,32 @@ from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kolo.config import BUILTIN_MODEL, Settings
 from kolo.errors import BadParameter, ModelNotFound
 from kolo.models.gguf import shard_paths
+from kolo.models.known import (
+    Known,
+    aliases,
+    beginning_with,
+    found,
+    from_source,
+    in_store,
+    known,
+    params_of,
+)
+from kolo.models.reference import (
+    MAX_REFERENCE_CHARS,
+    HubRef,
+    NameRef,
+    PathRef,
+    RemoteRef,
+    expanded,
+    parse,
+)
+from kolo.models.store import need_store
 from kolo.types import LoadParams
-
-MAX_REFERENCE_CHARS = 4096
 
 
 class ModelSpec(Struct, frozen=True, kw_only=True):
@@ -30,8 +62,12 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     pin: bool = False
     ttl_s: float | None = None
     """Seconds it stays loaded unused, 0 for ever; None leaves it to ``manager.idle_unload``."""
-    source: Literal["builtin", "config", "path"]
+    source: Literal["builtin", "config", "path", "store", "folder", "hub", "retired"]
+    """``retired`` is an engine whose model has another version by now, and that only finishes
+    what it began."""
     description: str = ""
+    stored: str = ""
+    """Its name in the store, of one of the store."""
 
     @property
     def title(self) -> str:
@@ -42,9 +78,9 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
 def resolve(reference: str, settings: Settings, *, allow_paths: bool = True) -> ModelSpec:
     """The model that ``reference`` names.
 
-    A name or an alias in the settings goes before a path. ``allow_paths`` is for the person at
-    this machine; requests from elsewhere may only name. Raises BadParameter for what cannot be
-    a reference, or a folder that holds several models, and ModelNotFound, with what is near.
+    ``allow_paths`` is for the person at this machine; requests from elsewhere may only name.
+    Raises BadParameter for what cannot be a reference, a folder that holds several models, or
+    the beginning of several names, and ModelNotFound, with what is near.
     """
     if not reference or len(reference) > MAX_REFERENCE_CHARS or "\0" in reference:
         raise BadParameter(
@@ -52,24 +88,28 @@ def resolve(reference: str, settings: Settings, *, allow_paths: bool = True) -> 
             hint=_possible(settings, allow_paths),
             param="model",
         )
-    if reference == BUILTIN_MODEL:
-        return _builtin(settings)
-    for name, model in settings.models.items():
-        if reference == name or reference in model.aliases:
-            return ModelSpec(
-                id=name,
-                path=find_file(model.path, whose=f" (path of models.{name} in {settings.file})"),
-                params=model.params,
-                aliases=model.aliases,
-                pin=model.pin,
-                ttl_s=model.ttl_s,
-                source="config",
-                description=model.description,
-            )
-    if allow_paths and _is_path(reference):
-        path = find_file(_expanded(reference))
+    if spec := _by_name(reference, settings):
+        return spec
+    meant = parse(reference, ollama_host=settings.store.ollama_registry, may_be_path=allow_paths)
+    if not isinstance(meant, (PathRef, NameRef)):
+        return _by_source(meant, reference, settings, allow_paths)
+    if allow_paths and (isinstance(meant, PathRef) or _is_there(reference)):
+        path = find_file(expanded(reference))
         return ModelSpec(id=str(path), path=path, params=settings.engine, source="path")
+    names = known(settings)
+    near = beginning_with(reference, names) if isinstance(meant, NameRef) else []
+    if len(near) == 1:
+        return _spec(names[near[0]], settings)
+    if near:
+        raise _ambiguous(reference, near)
     raise _not_found(reference, settings, allow_paths)
+
+
+def refreshed(spec: ModelSpec, settings: Settings) -> ModelSpec:
+    """``spec`` with the version that the store has in use now; as it is if the name is gone."""
+    if spec.stored and (each := in_store(settings).get(spec.stored)) and each.path != spec.path:
+        return replace(spec, path=_spec(each, settings).path)
+    return spec
 
 
 def find_file(path: Path, *, whose: str = "") -> Path:
@@ -97,6 +137,91 @@ def find_file(path: Path, *, whose: str = "") -> Path:
     )
 
 
+def _by_name(reference: str, settings: Settings) -> ModelSpec | None:
+    """Steps 1 and 2. ModelNotFound for an alias of what is not there."""
+    if spec := _configured(reference, settings):
+        return spec
+    if each := in_store(settings).get(reference):
+        return _spec(each, settings)
+    target = aliases(settings).get(reference)
+    if target is None:
+        each = found(settings).get(reference)
+        return _spec(each, settings) if each is not None else None
+    if spec := _configured(target, settings):
+        return spec
+    each = known(settings).get(target)
+    if each is None:
+        raise ModelNotFound(
+            f"{reference!r} is an alias of {target!r}, which is not there",
+            hint=f"kolo alias --remove {reference}",
+            param="model",
+        )
+    return _spec(each, settings)
+
+
+def _configured(reference: str, settings: Settings) -> ModelSpec | None:
+    """The builtin model, or one of the settings."""
+    if reference == BUILTIN_MODEL:
+        return _builtin(settings)
+    for name, model in settings.models.items():
+        if reference == name or reference in model.aliases:
+            return ModelSpec(
+                id=name,
+                path=find_file(model.path, whose=f" (path of models.{name} in {settings.file})"),
+                params=model.params,
+                aliases=model.aliases,
+                pin=model.pin,
+                ttl_s=model.ttl_s,
+                source="config",
+                description=model.description,
+            )
+    return None
+
+
+def _by_source(
+    meant: RemoteRef, reference: str, settings: Settings, allow_paths: bool
+) -> ModelSpec:
+    """Step 3."""
+    names = known(settings)
+    came = from_source(meant, names)
+    if len(came) == 1:
+        return _spec(came[0], settings)
+    if came:
+        raise _ambiguous(reference, [each.name for each in came])
+    given = reference.lower().startswith(("hf:", "hf.co/", "https:", "http:", "huggingface.co/"))
+    no_file = isinstance(meant, HubRef) and allow_paths and not given
+    raise ModelNotFound(
+        f"there is no file {reference}, and no model from there in the store"
+        if no_file
+        else f"no model from {meant} is on this machine",
+        hint=f"kolo pull {reference}",
+        param="model",
+    )
+
+
+def _spec(each: Known, settings: Settings) -> ModelSpec:
+    path = each.path
+    if each.stored is not None:
+        path = need_store(settings).path(each.name, each.stored.version)
+    return ModelSpec(
+        id=each.name,
+        path=find_file(path, whose=f", the file of {each.name!r}"),
+        params=params_of(each, settings.engine),
+        source=each.place,
+        stored=each.name if each.stored is not None else "",
+    )
+
+
+def _ambiguous(reference: str, names: list[str]) -> BadParameter:
+    shown = "\n".join(sorted(names)[:10])
+    more = f"\nand {len(names) - 10} more" if len(names) > 10 else ""
+    return BadParameter(
+        f"{reference!r} may be any of {len(names)} models:\n{shown}{more}",
+        hint="Write more of the name.",
+        param="model",
+    )
+
+
 def _builtin(settings: Settings) -> ModelSpec:
     path = Path(str(files("kolo.models") / "data" / f"{BUILTIN_MODEL}.gguf"))
     if not path.is_file():
@@ -108,19 +233,11 @@ def _builtin(settings: Settings) -> ModelSpec:
     return ModelSpec(id=BUILTIN_MODEL, path=path, params=settings.engine, source="builtin")
 
 
-def _is_path(reference: str) -> bool:
-    looks = "/" in reference or reference.startswith(("~", ".")) or _is_gguf(Path(reference))
+def _is_there(reference: str) -> bool:
     try:
-        return looks or Path(reference).exists()
+        return Path(reference).exists()
     except OSError:  # no file can have such a name
         return False
-
-
-def _expanded(reference: str) -> Path:
-    try:
-        return Path(reference).expanduser()
-    except RuntimeError as error:
-        raise BadParameter(f"{reference}: {error}", param="model") from None
 
 
 def _only_model(folder: Path, whose: str) -> Path:
@@ -160,12 +277,15 @@ def _names(settings: Settings) -> Iterator[str]:
     yield BUILTIN_MODEL
     for name, model in settings.models.items():
         yield from (name, *model.aliases)
+    yield from known(settings)
+    yield from aliases(settings)
 
 
 def _possible(settings: Settings, allow_paths: bool) -> str:
     path = "a path to a .gguf file, " if allow_paths else ""
     file = f"a name in {settings.file}, " if settings.file else ""
-    return f"Possible: {path}{file}{BUILTIN_MODEL}."
+    stored = "a name that kolo ls shows, " if settings.store.dir else ""
+    return f"Possible: {path}{file}{stored}{BUILTIN_MODEL}."
 
 
 def _near_file(path: Path) -> str:

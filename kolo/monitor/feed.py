@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -19,10 +19,19 @@ MAX_BEHIND = 512
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """One change of an engine."""
+    """One change of an engine, or of a download, whose name is then in ``engine``."""
 
     engine: str
-    kind: Literal["loading", "loaded", "unloaded", "failed", "removed"]
+    kind: Literal[
+        "loading",
+        "loaded",
+        "unloaded",
+        "failed",
+        "removed",
+        "downloading",
+        "downloaded",
+        "download_failed",
+    ]
     stage: str = ""
     fraction: float = 0.0
     """Of the stage, 0 to 1, while loading."""
@@ -32,6 +41,10 @@ class Event(Struct, frozen=True, kw_only=True):
     """Of the error that it failed with."""
     load_ms: float = 0.0
     info: ModelInfo | None = None
+    url: str = ""
+    """What is downloaded."""
+    done_bytes: int = 0
+    total_bytes: int | None = None
 
 
 class Listener:
@@ -63,9 +76,10 @@ class Listener:
 
 
 class Feed(NullSink):
-    """A sink of the manager that passes on."""
+    """A sink of the manager that passes on. ``heard`` is called with each event too, at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[[Event], None] | None = None) -> None:
+        self._heard = heard
         self._listeners: set[Listener] = set()
         self._loaded: set[str] = set()
         self._closed = False
@@ -92,6 +106,23 @@ class Feed(NullSink):
         """The engine is known no more."""
         self._tell(Event(engine=id, kind="removed"))
 
+    def downloading(self, id: str, url: str, done_bytes: int, total_bytes: int | None) -> None:
+        self._tell(
+            Event(
+                engine=id,
+                kind="downloading",
+                url=url,
+                done_bytes=done_bytes,
+                total_bytes=total_bytes,
+            )
+        )
+
+    def downloaded(self, id: str, n_bytes: int) -> None:
+        self._tell(Event(engine=id, kind="downloaded", done_bytes=n_bytes, total_bytes=n_bytes))
+
+    def download_failed(self, id: str, reason: str, code: str) -> None:
+        self._tell(Event(engine=id, kind="download_failed", reason=reason, code=code))
+
     def loading(self, id: str, stage: str, fraction: float) -> None:
         self._tell(Event(engine=id, kind="loading", stage=stage, fraction=fraction))
 
@@ -113,5 +144,7 @@ class Feed(NullSink):
         self._tell(Event(engine=id, kind="failed", reason=error.message, code=error.code))
 
     def _tell(self, event: Event) -> None:
+        if self._heard is not None:
+            self._heard(event)
         for listener in self._listeners:
             listener.put(event)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from kolo.errors import DeadlineExceeded, InternalError
 from kolo.manager.engine import Engine
 from kolo.manager.stream import Stream
+from kolo.server.scores import Shown
 from kolo.types import (
     Delta,
     FinishReason,
@@ -148,9 +149,15 @@ class Choice:
     reasoning: list[str] = field(default_factory=list)
     calls: dict[int, Call] = field(default_factory=dict)
     logprobs: list[TokenLogprob] = field(default_factory=list)
+    """Of every token that was written."""
+    shown: list[TokenLogprob] = field(default_factory=list)
+    """Of those that the text is made of."""
     finish: FinishReason = "stop"
     stop_sequence: str | None = None
     n_tokens: int = 0
+    slot: int = -1
+    """Where it was written, at the end."""
+    _shown: Shown = field(default_factory=Shown)
 
     def add(self, delta: Delta) -> None:
         if delta.text:
@@ -159,8 +166,11 @@ class Choice:
             self.reasoning.append(delta.reasoning)
         for call in delta.tool_calls:
             self._add_call(call)
-        self.logprobs.extend(delta.logprobs)
+        if delta.logprobs or self.logprobs:
+            self.logprobs += delta.logprobs
+            self.shown += self._shown.feed(delta)
         self.n_tokens += delta.n_tokens
+        self.slot = delta.slot
         if delta.finish is not None:
             self.finish, self.stop_sequence = delta.finish, delta.stop_sequence
 

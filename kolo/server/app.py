@@ -10,7 +10,10 @@ from quart import Quart, Response, request
 from kolo.config import Settings
 from kolo.manager.manager import Manager
 from kolo.monitor.monitor import Monitor
-from kolo.server import kolosal, llama, openai, openapi
+from kolo.server import history, kolosal, llama, openai, openapi
+from kolo.server.downloads import routes as downloads
+from kolo.server.downloads.manager import Downloads
+from kolo.server.downloads.watched import under_way
 from kolo.server.drain import Drain
 from kolo.server.envelope import dialect_of, problem_of, reply
 from kolo.server.options import Options
@@ -46,7 +49,9 @@ def create_app(
     app.url_map.merge_slashes = False
     app.drain = Drain(app.asgi_app)
     app.asgi_app = app.drain  # type: ignore[method-assign]
-    app.service = Service(manager, settings, options, monitor, registry or Registry())
+    fetching = Downloads(settings, monitor.feed)
+    monitor.downloads = lambda: under_way(fetching)
+    app.service = Service(manager, settings, options, monitor, registry or Registry(), fetching)
     routes = _routes()
     mount(app, app.service, app.drain, [*routes, *openapi.routes(routes)])
     app.register_error_handler(Exception, _error_reply)
@@ -56,7 +61,7 @@ def create_app(
 
 def _routes() -> list[Route]:
     """Every family of routes; each is a list in a package of its own."""
-    return [*openai.ROUTES, *llama.ROUTES, *kolosal.ROUTES]
+    return [*openai.ROUTES, *llama.ROUTES, *kolosal.ROUTES, *downloads.ROUTES, *history.ROUTES]
 
 
 async def _error_reply(error: Exception) -> Response:

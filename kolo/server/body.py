@@ -14,6 +14,28 @@ from kolo.errors import BadParameter, KoloError, UsageError
 
 T = TypeVar("T")
 
+
+class UnknownParameter(BadParameter):
+    """OpenAI's word for a field that there is not."""
+
+    code = "unknown_parameter"
+
+
+class MissingParameter(BadParameter):
+    """OpenAI's word for a field that has to be sent."""
+
+    code = "missing_required_parameter"
+
+
+class WrongType(BadParameter):
+    """OpenAI's word for a text where a number belongs, and the like."""
+
+    code = "invalid_type"
+
+
+FORM_ERRORS = (UsageError, BadParameter, UnknownParameter, MissingParameter, WrongType)
+"""What a body or a query of the wrong form comes to."""
+
 MAX_DEPTH = 64
 """Levels of a free-form value (a schema, template variables)."""
 MAX_SHOWN_CHARS = 120
@@ -22,6 +44,7 @@ _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _PLACE = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+_TYPE = re.compile(r"Expected `[^`]*`, got `[^`]*`", re.DOTALL)
 
 
 def decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
@@ -89,7 +112,7 @@ def _wrong_field(message: str, type_: Any) -> BadParameter:
         return _unknown(_join(path, unknown[1]), unknown[1], type_ if not path else None)
     if missing := _MISSING.fullmatch(what):
         param = _join(path, missing[1])
-        return BadParameter(f"{param} is missing", hint=f"Send {param}.", param=param)
+        return MissingParameter(f"{param} is missing", hint=f"Send {param}.", param=param)
     if not path:
         return BadParameter(f"the body is wrong: {_lower(what)}", hint="Send one JSON object.")
     refusal: str | None = getattr(type_, "REFUSED", {}).get(path.partition("[")[0])
@@ -97,16 +120,17 @@ def _wrong_field(message: str, type_: Any) -> BadParameter:
         return BadParameter(
             f"{path} cannot be honoured: {refusal}", hint="Leave it out.", param=path
         )
-    return BadParameter(
+    kind = WrongType if _TYPE.fullmatch(what) else BadParameter
+    return kind(
         f"{path} is wrong: {_lower(what)}", hint="GET /docs says what it may be.", param=path
     )
 
 
-def _unknown(param: str, name: str, type_: Any) -> BadParameter:
+def _unknown(param: str, name: str, type_: Any) -> UnknownParameter:
     known = [field.encode_name for field in msgspec.structs.fields(type_)] if type_ else []
     near = difflib.get_close_matches(name[:MAX_SHOWN_CHARS], known, n=1)
     shown = param if len(param) <= MAX_SHOWN_CHARS else param[:MAX_SHOWN_CHARS] + "…"
-    return BadParameter(
+    return UnknownParameter(
         f"{shown} is not a field of this request",
         hint=f"Did you mean {near[0]}?" if near else "Leave it out; GET /docs lists the fields.",
         param=shown,

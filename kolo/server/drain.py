@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from kolo.manager.caller import Trace, caller, trace
+
 Asgi = Callable[..., Awaitable[Any]]
+_TRACE_HEADERS = (b"traceparent", b"tracestate")
 
 
 class Drain:
@@ -25,6 +28,9 @@ class Drain:
             return
         self.active += 1
         self._idle.clear()
+        host, *_ = scope.get("client") or ("",)
+        caller.set(host)
+        trace.set(_trace(scope["headers"]))
         try:
             await self._app(scope, receive, send)
         finally:
@@ -42,3 +48,9 @@ class Drain:
         except TimeoutError:
             return False
         return True
+
+
+def _trace(headers: Iterable[tuple[bytes, bytes]]) -> Trace:
+    """ASGI gives the names in lower case."""
+    given = {name: value.decode("latin-1") for name, value in headers if name in _TRACE_HEADERS}
+    return Trace(given.get(b"traceparent", ""), given.get(b"tracestate", ""))

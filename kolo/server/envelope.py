@@ -11,9 +11,10 @@ import logging
 import math
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from quart import Response
 from werkzeug.exceptions import HTTPException
 
@@ -25,10 +26,12 @@ MAX_MESSAGE_CHARS = 4000
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """Something a caller must be told. ``message`` ends with what to do about it."""
+    """Something a caller must be told. ``message`` ends with what to do about it, which
+    ``hint`` says alone."""
 
     status: int
     message: str
+    hint: str = ""
     type: str
     code: str
     param: str | None = None
@@ -45,6 +48,9 @@ class ErrorObject(Struct, kw_only=True):
     param: str | None
     """The field it is about."""
     code: str
+    hint: Annotated[
+        str | UnsetType, Meta(description="What to do about it; the message ends with it.")
+    ] = UNSET
 
 
 class ErrorReply(Struct):
@@ -63,7 +69,11 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
 def _openai_body(problem: Problem) -> bytes:
     error = ErrorObject(
-        message=problem.message, type=problem.type, param=problem.param, code=problem.code
+        message=problem.message,
+        type=problem.type,
+        param=problem.param,
+        code=problem.code,
+        hint=problem.hint or UNSET,
     )
     return msgspec.json.encode(ErrorReply(error))
 
@@ -87,9 +97,13 @@ def problem_of(error: Exception) -> Problem:
     if not isinstance(error, KoloError):
         log.error("an unforeseen error in a request", exc_info=error)
         error = internal(error)
+    # What follows the hint's first line is the log of a worker and stays here.
+    hint = error.hint.partition("\n")[0].strip()
+    hint = "" if hint.endswith(":") else hint
     return Problem(
         status=error.http_status,
-        message=_with_hint(error.message, error.hint),
+        message=_with_hint(error.message, hint),
+        hint=hint,
         type=error.type,
         code=error.code,
         param=error.param,
@@ -110,11 +124,9 @@ def reply(problem: Problem, dialect: Dialect) -> Response:
 
 
 def _with_hint(message: str, hint: str) -> str:
-    """One text: most clients show nothing but the message. What follows the hint's first line
-    is the log of a worker and stays here."""
-    first = hint.partition("\n")[0].strip()
-    if first:
-        message = f"{message.rstrip('.')}. {first[:1].upper()}{first[1:]}"
+    """One text: most clients show nothing but the message."""
+    if hint:
+        message = f"{message.rstrip('.')}. {hint[:1].upper()}{hint[1:]}"
     return message[:MAX_MESSAGE_CHARS]
 
 

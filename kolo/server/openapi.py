@@ -18,7 +18,8 @@ import msgspec
 from quart import Response
 
 import kolo
-from kolo.errors import BadParameter, EngineStopped, KoloError, UsageError
+from kolo.errors import EngineStopped, KoloError
+from kolo.server.body import FORM_ERRORS
 from kolo.server.envelope import dialect_of
 from kolo.server.route import Route
 from kolo.server.service import Service
@@ -80,7 +81,10 @@ def describe(described: Iterable[Route]) -> dict[str, Any]:
 
 def _schemas(described: Sequence[Route]) -> tuple[dict[Any, dict[str, Any]], dict[str, Any]]:
     """The schema of each type that any route decodes or encodes, and what those refer to."""
-    types = [type_ for route in described for type_ in (route.body, route.reply, route.chunk)]
+    types = [
+        type_ for route in described for type_ in (route.body, route.reply, route.json, route.chunk)
+    ]
+    types += [type_ for route in described for type_ in route.also.values()]
     types += [dialect_of(path).reply for route in described for path in route.paths]
     unique = list(dict.fromkeys(type_ for type_ in types if type_ is not None))
     found, components = msgspec.json.schema_components(unique, ref_template=_REF)
@@ -126,12 +130,19 @@ def _responses(route: Route, path: str, schemas: dict[Any, dict[str, Any]]) -> d
         content[route.content_type] = {"schema": schemas[route.reply]}
     elif route.content_type != "application/json":
         content[route.content_type] = {"schema": {"type": "string"}}
+    if route.json is not None:
+        content["application/json"] = {"schema": schemas[route.json]}
     if route.chunk is not None:
         content["text/event-stream"] = {"schema": _event(schemas[route.chunk])}
     done: dict[str, Any] = {"description": route.summary}
     if content:
         done["content"] = content
     responses: dict[str, Any] = {str(route.status): done}
+    for status, type_ in route.also.items():
+        responses[str(status)] = {
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/json": {"schema": schemas[type_]}},
+        }
     dialect = dialect_of(path)
     for status, codes in sorted(_errors(route).items()):
         responses[str(status)] = {
@@ -153,7 +164,7 @@ def _errors(route: Route) -> dict[int, set[str]]:
     classes: list[type[KoloError]] = [*route.errors]
     found: dict[int, set[str]] = {}
     if route.body is not None or route.query is not None:
-        classes += [UsageError, BadParameter]
+        classes += FORM_ERRORS
     if route.body is not None:
         found[408] = {"request_timeout"}
         found[413] = {"request_too_large"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kolo.config import Settings
 
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+NEVER_S = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,8 +15,8 @@ class Options:
     port: int = 8080
     """0 takes any free one."""
     max_body_bytes: int = 32 << 20
-    body_timeout_s: float = 60.0
-    """How long a client may take to send its body."""
+    body_timeout_s: float | None = 60.0
+    """How long a client may take to send its body; None for as long as it wants."""
     request_timeout_ms: int | None = 600_000
     """The most an answer may take, from its arrival in the engine; None for ever."""
     heartbeat_s: float = 10.0
@@ -34,4 +34,7 @@ class Options:
             port=server.port,
             max_body_bytes=server.max_body_bytes,
             request_timeout_ms=timeout_ms or None,
+            body_timeout_s=float(server.body_timeout_s) or None,
+            heartbeat_s=float(server.heartbeat_s) or NEVER_S,
+            stop_timeout_s=float(server.stop_timeout_s),
         )

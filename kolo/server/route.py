@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -36,6 +36,10 @@ class Route:
     """Type of the JSON reply; None for one that is no JSON."""
     status: int = 200
     content_type: str = "application/json"
+    json: Any = None
+    """Type of the JSON reply for whoever prefers one, where ``content_type`` is another."""
+    also: Mapping[int, Any] = field(default_factory=dict)
+    """Types of the JSON replies of other statuses with which it may go well."""
     chunk: Any = None
     """Type of each event, if the reply can be a stream of them."""
     errors: Sequence[type[KoloError]] = ()

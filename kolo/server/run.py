@@ -88,7 +88,8 @@ async def _asked_or_failed(serving: asyncio.Task[None], stop: Stop) -> None:
 async def _drain(app: App, stop: Stop) -> None:
     """Take no more, let what runs go on until the deadline, and fail the rest."""
     app.drain.stopping = True
-    app.service.monitor.feed.close()
+    app.service.monitor.stopping()
+    await app.service.downloads.close()
     hurrying = asyncio.create_task(stop.at_once.wait())
     idle = asyncio.create_task(app.drain.idle(app.service.options.stop_timeout_s))
     try:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from kolo.config import BUILTIN_MODEL
 from kolo.errors import ModelNotFound
 from kolo.manager.status import EngineStatus
+from kolo.models.known import aliases, known
 from kolo.models.resolve import resolve
 from kolo.server.service import Service
 
@@ -20,7 +21,7 @@ class Served(Struct, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
     description: str = ""
     source: str
-    """``builtin``, ``config`` or ``path``."""
+    """As that of ``ModelSpec``."""
     path: str
     engine: EngineStatus | None = None
     """None of one that nobody has asked for yet."""
@@ -34,20 +35,33 @@ def served(service: Service) -> list[Served]:
     return sorted(_served(service), key=lambda one: one.id)
 
 
+def leaving(service: Service) -> list[Served]:
+    """Engines of versions that are not in use any more, which only finish what they began; no
+    request can name them."""
+    return [
+        Served(id=engine.id, source=engine.source, path=engine.path, engine=engine)
+        for engine in service.manager.list()
+        if engine.source == "retired"
+    ]
+
+
 def find_served(service: Service, name: str) -> Served:
     """The model with this name or alias. Raises ModelNotFound, with what is near."""
     reference = service.reference(name)
-    for one in _served(service):
+    every = list(_served(service))
+    for one in every:
         if one.is_called(reference):
             return one
     spec = resolve(reference, service.settings, allow_paths=False)
+    for one in every:
+        if one.id == spec.id:
+            return one
     return Served(id=spec.id, aliases=spec.aliases, source=spec.source, path=str(spec.path))
 
 
 def _served(service: Service) -> Iterator[Served]:
     settings = service.settings
     engines = {engine.id: engine for engine in service.manager.list()}
-    added = {spec.id: spec for spec in service.registry.specs()}
     if BUILTIN_MODEL not in engines:
         try:
             path = str(resolve(BUILTIN_MODEL, settings).path)
@@ -63,12 +77,24 @@ def _served(service: Service) -> Iterator[Served]:
             path=str(model.path),
             engine=engines.pop(name, None),
         )
-    for id, engine in engines.items():
-        spec = added.get(id)
+    further = aliases(settings)
+    for name, each in known(settings).items():
+        if name in settings.models or name == BUILTIN_MODEL:
+            continue
         yield Served(
-            id=id,
-            aliases=spec.aliases if spec is not None else (),
-            description=spec.description if spec is not None else "",
+            id=name,
+            aliases=tuple(alias for alias, target in further.items() if target == name),
+            source=each.place,
+            path=str(each.path),
+            engine=engines.pop(name, None),
+        )
+    for engine in engines.values():
+        if engine.source == "retired":
+            continue
+        yield Served(
+            id=engine.id,
+            aliases=engine.aliases,
+            description=engine.description,
             source=engine.source,
             path=engine.path,
             engine=engine,

@@ -11,6 +11,7 @@ from kolo.errors import BadParameter, ModelNotFound
 from kolo.manager.engine import Engine
 from kolo.manager.manager import Manager
 from kolo.monitor.monitor import Monitor
+from kolo.server.downloads.manager import Downloads
 from kolo.server.options import Options
 from kolo.server.state import Registry
 
@@ -24,6 +25,7 @@ class Service:
     options: Options
     monitor: Monitor
     registry: Registry
+    downloads: Downloads
     started_at: float = field(default_factory=time.time)
     """Unix time in seconds."""
 

@@ -27,6 +27,8 @@ def env(tmp_path: Path) -> dict[str, str]:
         **kept,
         **folders,
         "XDG_RUNTIME_DIR": str(runtime),
+        # Nobody looks for a server at the default address: one of the person's own may be there.
+        "KOLO_SERVER_PORT": "0",
         "HOME": str(tmp_path),
         "LANG": "C.UTF-8",
         "TERM": "xterm-256color",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import click
 import pytest
 
@@ -31,6 +33,22 @@ def test_the_field_is_named_when_the_message_does_not() -> None:
         "error: must be below 1\n  in: --top-p"
     )
     assert explain(BadParameter("top_p must be below 1", param="top_p")).details == []
+
+
+@pytest.mark.parametrize(
+    ("module", "field", "shown"),
+    [
+        ("load", "model", "MODEL"),
+        ("load", "ctx", "--ctx"),
+        ("serve", "model", "MODEL"),
+        ("complete", "model", "--model"),
+        ("complete", "temperature", "--temp"),
+        ("complete", "tools", "tools"),
+    ],
+)
+def test_the_field_is_named_as_the_person_typed_it(module: str, field: str, shown: str) -> None:
+    command = importlib.import_module(f"kolo.cli.{module}").command
+    assert explain(BadParameter("is wrong", param=field), command).details == [f"in: {shown}"]
 
 
 def test_a_long_hint_is_an_account_and_no_advice() -> None:

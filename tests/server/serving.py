@@ -15,7 +15,7 @@ import msgspec
 import psutil
 from recorder import Recorder
 
-from kolo.config import Settings
+from kolo.config import HistorySettings, Settings
 from kolo.manager.limits import Limits
 from kolo.manager.manager import Manager
 from kolo.models.resolve import ModelSpec
@@ -115,6 +115,7 @@ async def house(
     backend: str = "fake",
     registry: Registry | None = None,
     limits: Mapping[str, Any] | None = None,
+    history: bool = False,
     **options: Any,
 ) -> AsyncIterator[House]:
     """An app with one fake engine named ``fake``, or ``specs``; no worker outlives it."""
@@ -137,8 +138,10 @@ async def house(
         registry=registry,
         options=Options(**{"port": 0, **options}),
     )
+    remembered = monitor.remembering(folder, HistorySettings(enabled=history))
     try:
-        yield House(app, manager, sink)
+        async with remembered, monitor.watching(manager, folder):
+            yield House(app, manager, sink)
     finally:
         await manager.close()
         assert set(psutil.Process().children()) <= before

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import kolo.client.http as client_http
 from kolo.client.answer import Answer
-from kolo.client.http import Http
+from kolo.client.http import Http, error_in
 from kolo.client.question import body_of, with_seed
 from kolo.client.sse import Event, Reader
 from kolo.errors import (
@@ -30,6 +30,7 @@ from kolo.errors import (
     Unsupported,
     UsageError,
 )
+from kolo.server.envelope import OPENAI, problem_of
 from kolo.types import (
     Chat,
     Constraint,
@@ -108,6 +109,23 @@ def reply(status: int, body: bytes, *headers: str) -> bytes:
 def refusal(code: Any, message: str = "no", param: str | None = None) -> bytes:
     error = {"message": message, "type": "t", "param": param, "code": code}
     return json.dumps({"error": error}).encode()
+
+
+async def test_an_error_keeps_its_hint_apart_on_its_way() -> None:
+    error = ModelNotFound("no model named 'x'", hint="did you mean y?", param="model")
+    body = OPENAI.body(problem_of(error))
+    assert json.loads(body)["error"]["message"] == "no model named 'x'. Did you mean y?"
+    async with saying(reply(404, body)) as http:
+        with pytest.raises(ModelNotFound) as caught:
+            await http.get("/models")
+    assert caught.value.info() == error.info()
+
+
+async def test_an_account_of_a_crash_stays_where_it_is() -> None:
+    error = EngineCrashed("it crashed", hint="Its last lines:\n  boom\nIts log: /x")
+    told = error_in(OPENAI.body(problem_of(error)))
+    assert isinstance(told, EngineCrashed)
+    assert (told.message, told.hint) == ("it crashed", "")
 
 
 STREAMING = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"

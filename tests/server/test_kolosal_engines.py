@@ -189,12 +189,18 @@ async def test_a_folder_with_one_model_stands_for_it(place: House, tmp_path: Pat
     assert engine.path == str(tmp_path / "folder" / "one.gguf")
 
 
-@pytest.mark.parametrize("url", ["https://example.org/x.gguf", "hf://user/repo"])
-async def test_a_url_is_refused_with_the_way_out(place: House, url: str) -> None:
+@pytest.mark.parametrize("url", ["ftp://example.org/x.gguf", "s3://bucket/x.gguf"])
+async def test_a_url_that_cannot_be_fetched_is_refused(place: House, url: str) -> None:
     reply = await add(place, model_path=url)
     assert (reply.status, reply.error["code"]) == (422, "download_start_failed")
     assert reply.error["type"] == "model_download_error"
-    assert "Download the file" in reply.error["message"]
+    assert "https://" in reply.error["message"]
+
+
+@pytest.mark.parametrize("url", ["hf://user/repo", "https://example.org/page", "oci:UPPER"])
+async def test_a_malformed_source_is_refused_by_its_field(place: House, url: str) -> None:
+    reply = await add(place, model_path=url)
+    assert (reply.status, reply.error["param"]) == (400, "model_path")
 
 
 @pytest.mark.parametrize("id", ["guide", "mine"])

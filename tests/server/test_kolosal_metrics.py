@@ -188,8 +188,9 @@ async def test_metrics_are_text_unless_json_is_preferred(two: House) -> None:
         reply = await two.get("/metrics", **({"Accept": accept} if accept else {}))
         assert reply.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
         lines = reply.body.decode().splitlines()
-        assert 'kolo_requests_total{engine="a",outcome="completed"} 1' in lines, accept
-        assert 'kolo_generated_tokens_total{engine="a"} 4' in lines
+        done = 'kolo_requests_total{engine="a",model="{}",outcome="completed"} 1'
+        assert done in lines, accept
+        assert 'kolo_generation_tokens_total{engine="a",model="{}"} 4' in lines
     for accept in ("application/json", "application/json, text/plain;q=0.5, */*;q=0.1"):
         reply = await two.get("/metrics", Accept=accept)
         assert reply.json["completion"]["successful_requests"] == 1, accept

@@ -67,13 +67,6 @@ async def test_one_list_serves_every_reader(place: House) -> None:
     assert {entry[name] for name in ("id", "model_id", "name", "model")} == {"guide"}
 
 
-async def test_a_download_is_refused_with_the_way_out(place: House) -> None:
-    reply = await place.post("/models", {"model": "user/repo:Q4_K_M"})
-    assert (reply.status, reply.error["code"]) == (422, "not_implemented")
-    assert reply.error["type"] == "not_implemented_error"
-    assert "model_id and model_path" in reply.error["message"]
-
-
 @pytest.mark.parametrize(
     ("body", "param"),
     [

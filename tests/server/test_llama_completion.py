@@ -10,6 +10,8 @@ import pytest
 from homes import home
 from serving import FAKE, House, fake, house
 
+from kolo.types import Sampling
+
 GREEDY: dict[str, Any] = {"prompt": "hello", "temperature": 0, "n_predict": 12}
 
 
@@ -35,6 +37,20 @@ async def test_an_answer_has_llama_servers_fields(fakes: House) -> None:
     again = (await fakes.post("/completion", GREEDY)).json
     assert again["content"] == reply["content"]
     assert again["tokens_cached"] == again["timings"]["cache_n"] > 0
+
+
+async def test_the_settings_in_force_and_the_slot_are_told(tmp_path: Path) -> None:
+    spec = fake(FAKE, sampling=Sampling(top_k=7), parallel=2)
+    async with house(tmp_path, specs=[spec]) as place:
+        reply = (await place.post("/completion", {**GREEDY, "n_cmpl": 2})).json
+        assert {one["id_slot"] for one in reply} == {0, 1}
+        settings = reply[0]["generation_settings"]
+        assert (settings["top_k"], settings["min_p"], settings["repeat_last_n"]) == (7, 0.05, 64)
+        assert settings["samplers"][0] == "penalties"
+        assert settings["seed"] >= 0
+        streamed = (await place.post("/completion", {**GREEDY, "stream": True})).events
+        assert len({one["id_slot"] for one in streamed}) == 1
+        assert streamed[0]["id_slot"] in (0, 1)
 
 
 async def test_stop_types_say_how_it_ended(tmp_path: Path) -> None:

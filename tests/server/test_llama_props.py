@@ -91,7 +91,8 @@ async def test_slots_wake_no_model_unless_asked_to(fakes: House) -> None:
 
 async def test_a_busy_slot_tells_how_far_it_is_and_no_idle_one_is_a_503(tmp_path: Path) -> None:
     specs = [fake(FAKE, ENDLESS, parallel=1)]
-    ask = Generate(input=Prompt(text="hello"))
+    sampling = Sampling(temperature=0.25, logit_bias={"5": -1.0})
+    ask = Generate(input=Prompt(text="hello"), sampling=sampling, max_tokens=4000)
     async with (
         house(tmp_path, specs=specs) as place,
         place.manager.lease(FAKE) as engine,
@@ -104,7 +105,13 @@ async def test_a_busy_slot_tells_how_far_it_is_and_no_idle_one_is_a_503(tmp_path
         assert slot["n_prompt_tokens"] == slot["n_prompt_tokens_processed"] == 5
         assert slot["n_prompt_tokens_cache"] == 0
         assert slot["next_token"][0]["has_next_token"] is True
-        assert slot["next_token"][0]["n_decoded"] >= 1
+        (following,) = slot["next_token"]
+        assert following["n_decoded"] >= 1
+        assert following["n_remain"] == 4000 - following["n_decoded"]
+        assert following["has_new_line"] is False
+        assert (slot["params"]["temperature"], slot["params"]["top_k"]) == (0.25, 40)
+        assert slot["params"]["n_predict"] == 4000
+        assert "logit_bias" not in slot["params"]  # what a request says is nobody else's to read
         full = await place.get(f"/slots?model={FAKE}&fail_on_no_slot=1")
         assert full.status == 503
         assert full.headers["Retry-After"] == "1"

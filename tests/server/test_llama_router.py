@@ -56,7 +56,7 @@ async def test_a_load_that_is_waited_for_answers_when_it_is_there(place: House) 
 async def test_a_load_that_fails_says_why_if_one_waits(tmp_path: Path) -> None:
     async with house(tmp_path, specs=[fake("bad", {"refuse": "out of luck"})]) as place:
         reply = await place.post("/models/load", {"model": "bad", "wait": True})
-        assert (reply.status, reply.error["code"]) == (500, "model_load_failed")
+        assert (reply.status, reply.error["code"]) == (422, "model_load_failed")
         assert "out of luck" in reply.error["message"]
         cards = {one["id"]: one for one in (await place.get("/models")).json["data"]}
         assert cards["bad"]["status"]["value"] == "unloaded"
@@ -124,11 +124,72 @@ async def test_an_id_of_another_model_is_not_taken_over(tmp_path: Path) -> None:
         assert (reply.status, reply.error["param"]) == (409, "id")
 
 
-async def test_a_parameter_that_would_be_lost_is_refused(tmp_path: Path) -> None:
-    models = {"mine": ModelSettings(path=Path(GUIDE), params=LoadParams(mmap=False))}
+async def test_a_parameter_can_be_set_back_to_its_default_for_a_load(tmp_path: Path) -> None:
+    given = LoadParams(mmap=False, kv_unified=True, flash_attn="off", ctx=512, parallel=2)
+    models = {"mine": ModelSettings(path=Path(GUIDE), params=given)}
     async with home(tmp_path, settings=Settings(models=models)) as place:
-        reply = await place.post("/models/load", {"model": "mine", "mmap": True})
-        assert (reply.status, reply.error["param"]) == (400, "mmap")
+        body = {"model": "mine", "mmap": True, "kv_unified": False, "flash_attn": "auto"}
+        reply = await place.post("/models/load", {**body, "parallel": None, "wait": True})
+        assert reply.status == 200, reply.body
+        (engine,) = place.manager.list()
+        assert engine.params == LoadParams(ctx=512)
+
+
+# Loads that cannot be ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"lora": [{"path": "/none/at/all.gguf"}]}, "lora"),
+        ({"chat_template": "{% if %}"}, "chat_template"),
+        ({"kv_type_v": "q4_0", "flash_attn": "off"}, "model"),
+        ({"ctx": 2**27, "parallel": 256}, "ctx"),
+    ],
+)
+async def test_a_load_that_came_to_nothing_is_a_422_that_names_what_was_asked(
+    tmp_path: Path, fields: dict[str, Any], param: str
+) -> None:
+    async with home(tmp_path, backend="llama") as place:
+        reply = await place.post("/models/load", {"model": "guide", "wait": True, **fields})
+        assert (reply.status, reply.error["param"]) == (422, param), reply.body
+        assert reply.error["type"] == "invalid_request_error"
+        assert reply.error["code"] in ("model_load_failed", "out_of_memory")
+        assert (await place.complete(model="guide", max_tokens=1)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"batch": 1, "parallel": 4}, "batch"),
+        ({"batch": 64, "ubatch": 128}, "ubatch"),
+        ({"sampling": {"samplers": ["dice"]}}, "samplers"),
+        ({"sampling": {"logit_bias": {"99999999": 1}}}, "logit_bias"),
+        ({"devices": ["CUDA99"]}, "devices"),
+    ],
+)
+async def test_parameters_that_no_model_could_have_are_refused_by_name(
+    tmp_path: Path, fields: dict[str, Any], param: str
+) -> None:
+    async with home(tmp_path, backend="llama") as place:
+        reply = await place.post("/models/load", {"model": "guide", "wait": True, **fields})
+        assert (reply.status, reply.error["param"]) == (400, param), reply.body
+
+
+@pytest.fixture
+def whole() -> bytes:
+    return Path(GUIDE).read_bytes()
+
+
+async def test_a_file_that_is_cut_short_is_refused_by_name(tmp_path: Path, whole: bytes) -> None:
+    (tmp_path / "cut.gguf").write_bytes(whole[:100_000])
+    (tmp_path / "text.gguf").write_text("hello")
+    async with home(tmp_path, backend="llama") as place:
+        for name in ("cut.gguf", "text.gguf"):
+            body = {"model": str(tmp_path / name), "wait": True}
+            reply = await place.post("/models/load", body)
+            assert (reply.status, reply.error["param"]) == (400, "model")
+            assert reply.error["code"] == "invalid_model_format"
 
 
 # Unload ----------------------------------------------------------------------------------

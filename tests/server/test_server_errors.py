@@ -11,6 +11,8 @@ import pytest
 import pytest_asyncio
 from serving import House, house
 
+from kolo.server.envelope import ErrorObject
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -25,8 +27,10 @@ async def fakes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
 
 def error_of(reply: Any) -> dict[str, Any]:
     error = reply.error
-    assert set(error) == {"message", "type", "param", "code"}
+    assert {"message", "type", "param", "code"} <= set(error) <= set(ErrorObject.__struct_fields__)
     assert isinstance(error["code"], str)
+    if "hint" in error:  # clients that show the message alone show it too
+        assert error["message"].lower().endswith(error["hint"].lower())
     assert error["type"] == "invalid_request_error"
     return dict(error)
 
@@ -129,6 +133,25 @@ async def test_a_wrong_field_is_named(fakes: House, fields: dict[str, Any], para
     reply = await fakes.post(CHAT, {"messages": MESSAGES, **fields})
     assert reply.status == 400
     assert error_of(reply)["param"] == param
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"messages": MESSAGES, "colour": 1}, "unknown_parameter"),
+        ({"messages": [{"role": "user", "colour": 1}]}, "unknown_parameter"),
+        ({}, "missing_required_parameter"),
+        ({"messages": [{"content": "x"}]}, "missing_required_parameter"),
+        ({"messages": MESSAGES, "temperature": "hot"}, "invalid_type"),
+        ({"messages": 5}, "invalid_type"),
+        ({"messages": MESSAGES, "temperature": -1}, "invalid_value"),
+        ({"messages": MESSAGES, "tool_choice": "sometimes"}, "invalid_value"),
+    ],
+)
+async def test_what_is_wrong_has_openais_word(
+    fakes: House, fields: dict[str, Any], code: str
+) -> None:
+    assert error_of(await fakes.post(CHAT, fields))["code"] == code
 
 
 @pytest.mark.parametrize("kind", ["image_url", "input_audio", "file"])

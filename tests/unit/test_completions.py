@@ -10,11 +10,11 @@ import pytest
 
 from kolo.errors import BadParameter, Busy, EngineStopped, LoadFailed
 from kolo.manager.machine import Machine
+from kolo.manager.meter import Emission, Meter, Progress
 from kolo.manager.sink import Finished, NullSink
 from kolo.monitor.completions import Completions, Tally
 from kolo.monitor.feed import MAX_BEHIND, Event, Feed
 from kolo.monitor.monitor import Monitor, Tee
-from kolo.monitor.prometheus import exposition
 from kolo.monitor.system import SHORTEST_S, HostMonitor
 from kolo.types import Embedded, Generated, ModelInfo, Timings, Usage
 
@@ -35,6 +35,8 @@ def ended(**how: Any) -> Finished:
         "cancelled": False,
         "wall_ms": 100.0,
         "user": "",
+        "ttft_ms": 10.0,
+        "decode_ms": 50.0,
     }
     return Finished(**{**given, **how})
 
@@ -96,7 +98,7 @@ def test_busy_is_a_rejection_of_a_loaded_engine_and_else_a_failed_load() -> None
     counts.refused("a", LoadFailed("broken"))
     tally = counts.of("a")
     assert (tally.rejected, tally.failed_loads) == (1, 2)
-    assert (tally.loads, tally.load_ms, tally.unloads) == (1, 12.0, 1)
+    assert (tally.loads, tally.load_ms, tally.unloads) == (1, 12.0, {"idle": 1})
     assert tally.finished == 0
 
 
@@ -123,28 +125,106 @@ def test_an_engine_that_is_forgotten_stays_in_the_sum() -> None:
     assert counts.overall.completed.requests == 1
 
 
-# Prometheus ------------------------------------------------------------------------------
+def test_tokens_count_when_they_come_and_requests_when_they_end() -> None:
+    steady = [0.0]
+    counts = Completions(steady=lambda: steady[0])
+    steady[0] = 3.0
+    counts.emitted("a", Emission(6, [120.0], [10.0, 30.0], [(5.0, 3)]))
+    window = counts.windows("a", busy=True).last_5s
+    assert (window.output_tokens, window.done, window.ttft_ms.n) == (6, 0, 1)
+    assert window.itl_ms.n == 5
+    assert window.itl_ms.mean == pytest.approx((10 + 30 + 15) / 5)
+    counts.finished("a", ended())
+    window = counts.windows("a", busy=False).last_5s
+    assert (window.output_tokens, window.done, window.prompt_tokens) == (6, 1, 10)
+    assert (window.queue_ms.mean, window.prefill_ms.mean, window.e2e_ms.mean) == (1, 9, 100)
+    assert window.prefill_tokens_per_s == pytest.approx(6 / 0.009, rel=1e-3)
+    assert counts.of("a").totals().output_tokens == counts.of("a").itl_ms.n + 1 == 6
 
 
-def test_prometheus_text_has_a_sample_for_each_engine_and_escapes_its_name() -> None:
+def test_only_answers_that_ended_well_have_an_end_to_end_time() -> None:
     counts = Completions()
-    counts.finished('a"b\\c', ended())
-    text = exposition({'a"b\\c': counts.of('a"b\\c')}, {'a"b\\c': 3})
-    lines = text.splitlines()
-    assert r'kolo_requests_total{engine="a\"b\\c",outcome="completed"} 1' in lines
-    assert r'kolo_requests_running{engine="a\"b\\c"} 3' in lines
-    assert r'kolo_prompt_tokens_total{engine="a\"b\\c"} 10' in lines
-    assert r'kolo_decode_seconds_total{engine="a\"b\\c"} 0.05' in lines
-    assert text.endswith("\n")
+    counts.finished("a", failed())
+    counts.finished("a", ended(cancelled=True))
+    window = counts.windows("a", busy=False).last_5s
+    assert (window.failed, window.cancelled, window.e2e_ms.n) == (1, 1, 0)
+    assert window.queue_ms.n == 1
 
 
-def test_every_prometheus_metric_says_what_it_is_before_its_samples() -> None:
-    told: set[str] = set()
-    for line in exposition({"a": Tally()}, {"a": 0}).splitlines():
-        if line.startswith("# TYPE "):
-            told.add(line.split()[2])
-        elif not line.startswith("#"):
-            assert line.split("{")[0] in told
+def test_percentiles_over_engines_are_those_of_all_values() -> None:
+    counts = Completions()
+    counts.emitted("quick", Emission(99, [], [10.0] * 99, []))
+    counts.emitted("slow", Emission(1, [], [1000.0], []))
+    overall = counts.windows(busy=True).last_1m.itl_ms
+    assert (overall.n, overall.p95) == (100, pytest.approx(10, rel=0.01))
+    assert overall.max == pytest.approx(1000, rel=0.01)
+    assert counts.windows("slow", busy=True).last_1m.itl_ms.p50 == pytest.approx(1000, rel=0.01)
+
+
+def test_an_engine_nobody_asked_has_windows_of_nothing() -> None:
+    counts = Completions()
+    assert counts.windows("none", busy=False).last_1m.output_tokens_per_s is None
+
+
+def test_drafts_and_computed_prompts_count() -> None:
+    steady = [0.0]
+    counts = Completions(steady=lambda: steady[0])
+    timings = Timings(draft_tokens=8, draft_accepted=6)
+    result = Generated(usage=Usage(prompt_tokens=3, completion_tokens=7), timings=timings)
+    steady[0] = 2.0
+    counts.finished("a", ended(result=result))
+    counts.computed("a", 50)
+    window = counts.windows("a", busy=False).last_5s
+    assert (window.draft_tokens, window.draft_accepted_share) == (8, 0.75)
+    assert window.prompt_tokens_per_s == pytest.approx(25)
+    assert counts.overall.totals().draft_accepted == 6
+
+
+# The meter -------------------------------------------------------------------------------
+
+
+def test_tokens_that_come_together_share_their_time() -> None:
+    told: list[Emission] = []
+    meter, one = Meter(told.append), Progress(submitted_s=100.0)
+    for n_tokens, at_s in ((1, 100.5), (1, 100.6), (4, 101.0), (0, 101.5), (2, 101.2)):
+        meter.take(one, 0, n_tokens, at_s)
+    meter.flush(101.2, force=True)
+    (emission,) = told
+    assert emission.tokens == one.tokens == 8
+    assert emission.ttft_ms == [pytest.approx(500)]
+    assert emission.itl_ms == [pytest.approx(100)]
+    assert emission.shared_itl_ms == [(pytest.approx(100), 4), (pytest.approx(100), 2)]
+    values = [*emission.itl_ms, *(itl for itl, n in emission.shared_itl_ms for _ in range(n))]
+    assert sum(values) == pytest.approx(one.decode_ms)
+    assert len(values) == 7
+
+
+def test_each_choice_has_its_own_pace_and_the_request_one_first_token() -> None:
+    told: list[Emission] = []
+    meter, one = Meter(told.append), Progress(submitted_s=0.0)
+    for choice, at_s in ((0, 1.0), (1, 1.1), (0, 1.2), (1, 1.5)):
+        meter.take(one, choice, 1, at_s)
+    meter.flush(1.5, force=True)
+    assert told[0].ttft_ms == [pytest.approx(1000)]
+    assert told[0].itl_ms == [pytest.approx(200), pytest.approx(400)]
+
+
+def test_the_sink_is_told_now_and_then_and_never_of_nothing() -> None:
+    told: list[Emission] = []
+    meter, one = Meter(told.append), Progress(submitted_s=0.0)
+    for step in range(1, 101):
+        meter.take(one, 0, 1, step / 100)
+        meter.flush(step / 100)
+    meter.flush(1.0, force=True)
+    meter.flush(9.0, force=True)
+    assert 3 <= len(told) <= 6
+    assert sum(emission.tokens for emission in told) == 100
+
+
+def test_a_request_without_a_token_has_no_times() -> None:
+    one = Progress(submitted_s=3.0)
+    assert one.ttft_ms is None
+    assert one.decode_ms == 0.0
 
 
 # The feed --------------------------------------------------------------------------------
@@ -251,7 +331,8 @@ async def test_the_monitors_sink_tells_all_even_after_one_fails() -> None:
     monitor.sink.unloaded("a", "requested")
     tally = monitor.completions.of("a")
     assert tally.completed.requests == 2
-    assert (tally.loads, tally.rejected, tally.crashes, tally.unloads) == (1, 1, 1, 1)
+    assert (tally.loads, tally.rejected, tally.crashes) == (1, 1, 1)
+    assert tally.unloads == {"requested": 1}
     assert notes == ["hello"]
     assert len(reported) == 2
 

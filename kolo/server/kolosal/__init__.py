@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from kolo.errors import BadParameter, Busy, ConfigError, EngineStopped, ModelNotFound
-from kolo.server.kolosal import health, metrics
+from kolo.errors import (
+    BadParameter,
+    Busy,
+    ChecksumMismatch,
+    ConfigError,
+    EngineStopped,
+    ModelInvalid,
+    ModelNotFound,
+    PrivateSource,
+    SourceChanged,
+    SourceDenied,
+    SourceError,
+    SourceUnreachable,
+)
+from kolo.server.downloads.schemas import DownloadBegun, DownloadStarted
+from kolo.server.kolosal import cancelling, health, metrics
 from kolo.server.kolosal.engines import add_engine, engine_status, list_engines, remove_engine
 from kolo.server.kolosal.models import add_model, list_models, model_status, remove_model
 from kolo.server.kolosal.native import (
@@ -20,7 +34,6 @@ from kolo.server.kolosal.problems import (
     EngineExists,
     LoadingFailed,
     ModelExists,
-    NotImplementedYet,
 )
 from kolo.server.kolosal.schemas import (
     EngineAdded,
@@ -39,7 +52,24 @@ from kolo.server.route import Route
 
 TAG = "Kolosal"
 
-_ADD_ERRORS = (*PATH_ERRORS, DownloadFailed, LoadingFailed, Busy, EngineStopped, ConfigError)
+_ADD_ERRORS = (
+    *PATH_ERRORS,
+    DownloadFailed,
+    PrivateSource,
+    LoadingFailed,
+    Busy,
+    EngineStopped,
+    ConfigError,
+)
+_SOURCE_ERRORS = (
+    ModelNotFound,
+    ModelInvalid,
+    SourceError,
+    SourceUnreachable,
+    SourceDenied,
+    SourceChanged,
+    ChecksumMismatch,
+)
 _REMOVE_ERRORS = (ModelNotFound, BadParameter, EngineConfigured, Busy, ConfigError)
 
 ROUTES = [
@@ -48,10 +78,12 @@ ROUTES = [
         paths=("/engines", "/v1/engines"),
         handler=add_engine,
         tag=TAG,
-        summary="Add an engine: a model under a name, with loading parameters of its own",
+        summary="Add an engine: a model under a name, with loading parameters of its own. From "
+        "elsewhere it is fetched first, and the answer is 202",
         body=EngineBody,
         reply=EngineAdded,
         status=201,
+        also={202: DownloadStarted},
         errors=(*_ADD_ERRORS, EngineExists),
     ),
     Route(
@@ -76,6 +108,7 @@ ROUTES = [
         reply=EngineReport,
         errors=(ModelNotFound, BadParameter),
     ),
+    cancelling.ROUTE,
     Route(
         method="DELETE",
         paths=("/engines/<path:id>", "/v1/engines/<path:id>"),
@@ -91,11 +124,13 @@ ROUTES = [
         paths=("/models", "/v1/models"),
         handler=add_model,
         tag=TAG,
-        summary="Add an engine, in the later form of Kolosal's API",
+        summary="Add an engine, in the later form of Kolosal's API; or with model alone, fetch a "
+        "model",
         body=ModelBody,
         reply=ModelAdded,
         status=201,
-        errors=(*_ADD_ERRORS, ModelExists, NotImplementedYet),
+        also={200: DownloadBegun, 202: DownloadStarted},
+        errors=(*_ADD_ERRORS, ModelExists, *_SOURCE_ERRORS),
     ),
     Route(
         method="GET",

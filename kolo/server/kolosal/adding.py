@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from kolo.config import BUILTIN_MODEL
 from kolo.errors import BadParameter, Busy, EngineStopped, KoloError, ModelNotFound
 from kolo.models.resolve import ModelSpec
-from kolo.server.kolosal.loading import LoadingParameters, load_params, merged
+from kolo.server.kolosal.loading import KOLOSAL_NAMES, LoadingParameters, load_params, merged
 from kolo.server.kolosal.locate import locate
 from kolo.server.kolosal.problems import (
     EngineConfigured,
@@ -19,6 +20,9 @@ from kolo.server.kolosal.problems import (
 from kolo.server.served import Served, find_served, served
 from kolo.server.service import Service
 from kolo.types import LoadParams, ModelInfo
+
+PENDING = Path("/")
+"""Of a spec whose file is still to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +36,21 @@ def new_spec(
     service: Service,
     *,
     id: str,
-    path: str,
+    path: str | None,
     flat: LoadingParameters,
     nested: LoadingParameters | None,
     main_gpu: int | None,
     param: str,
     exists: type[EngineExists] = EngineExists,
 ) -> ModelSpec:
-    """The engine that is asked for. ``param`` is what the id is called. Raises the caller's
-    errors: an id that is taken or cannot be one, a path that leads nowhere, parameters."""
+    """The engine that is asked for. ``param`` is what the id is called. Without a path the file
+    is still to come. Raises the caller's errors: an id that is taken or cannot be one, a path
+    that leads nowhere, parameters."""
     check_id(id, param)
-    if any(one.is_called(id) for one in served(service)):
-        raise exists(
-            f"an engine with the id {id!r} already exists",
-            hint="Choose another id, or delete that one first.",
-            param=param,
-        )
+    check_free(service, id, param, exists)
     params = load_params(merged(flat, nested), service.settings.engine, main_gpu=main_gpu)
-    return ModelSpec(id=id, path=locate(path), params=params, source="path")
+    file = PENDING if path is None else locate(path)
+    return ModelSpec(id=id, path=file, params=params, source="path")
 
 
 async def add(service: Service, spec: ModelSpec, *, load: bool) -> Added:
@@ -68,7 +69,8 @@ async def add(service: Service, spec: ModelSpec, *, load: bool) -> Added:
         await forget(service, spec.id, force=True)
         if isinstance(error, Busy | EngineStopped):
             raise
-        raise LoadingFailed(error.message, hint=error.hint, param="model_path") from error
+        param = KOLOSAL_NAMES.get(error.param or "", "model_path")
+        raise LoadingFailed(error.message, hint=error.hint, param=param) from error
     return Added(spec, engine.info)
 
 
@@ -92,8 +94,7 @@ async def forget(service: Service, id: str, *, force: bool) -> None:
     with suppress(ModelNotFound):  # somebody was quicker; what is left is forgotten all the same
         await service.manager.forget(id, force=force)
     service.registry.forget(id)
-    service.monitor.completions.forget(id)
-    service.monitor.feed.removed(id)
+    service.monitor.removed(id)
 
 
 def find(service: Service, id: str, body_id: str | None, param: str) -> Served:
@@ -112,10 +113,23 @@ def find(service: Service, id: str, body_id: str | None, param: str) -> Served:
 
 def params_of(service: Service, one: Served) -> LoadParams:
     """What an engine is, or would be, loaded with."""
-    if one.id in service.settings.models:
-        return service.settings.models[one.id].params
-    kept = (spec.params for spec in service.registry.specs() if spec.id == one.id)
-    return next(kept, service.settings.engine)
+    if one.engine is not None:
+        return one.engine.params
+    model = service.settings.models.get(one.id)
+    return model.params if model is not None else service.settings.engine
+
+
+def check_free(
+    service: Service, id: str, param: str, exists: type[EngineExists], *, of: Path | None = None
+) -> None:
+    """Raises ``exists`` if the id is taken, other than by the store's own name for ``of``."""
+    taken = [one for one in served(service) if one.is_called(id)]
+    if any(one.engine is not None or of is None or one.path != str(of) for one in taken):
+        raise exists(
+            f"an engine with the id {id!r} already exists",
+            hint="Choose another id, or delete that one first.",
+            param=param,
+        )
 
 
 def check_id(id: str, param: str) -> None:

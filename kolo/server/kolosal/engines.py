@@ -6,12 +6,21 @@ import time
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec import UNSET
 from quart import Response, request
 
 from kolo.manager.status import EngineStatus
 from kolo.server.body import decode
 from kolo.server.envelope import problem_of
-from kolo.server.kolosal.adding import add, find, new_spec, params_of, remove
+from kolo.server.kolosal.adding import PENDING, add, find, new_spec, params_of, remove
+from kolo.server.kolosal.fetching import (
+    accepted,
+    download_info,
+    fetch_engine,
+    in_progress,
+    on_disk,
+    source_of,
+)
 from kolo.server.kolosal.loading import loading_reply
 from kolo.server.kolosal.problems import LoadingFailed
 from kolo.server.kolosal.schemas import (
@@ -32,7 +41,7 @@ from kolo.server.kolosal.schemas import (
     Status,
 )
 from kolo.server.route import json_reply
-from kolo.server.served import Served, served
+from kolo.server.served import Served, leaving, served
 from kolo.server.service import Service
 from kolo.types import LoadParams
 
@@ -47,15 +56,23 @@ _id_decoder = msgspec.json.Decoder(IdBody)
 
 
 async def add_engine(service: Service, body: EngineBody) -> Response:
+    reference = source_of(service, body.model_path)
+    if reference is not None and (job := in_progress(service, body.engine_id)):
+        return accepted(job, "in_progress", engine_id=body.engine_id)
     spec = new_spec(
         service,
         id=body.engine_id,
-        path=body.model_path,
+        path=body.model_path if reference is None else on_disk(service, reference),
         flat=body,
         nested=body.loading_parameters,
         main_gpu=body.main_gpu_id,
         param="engine_id",
     )
+    if reference is not None and spec.path == PENDING:
+        job, started = await fetch_engine(
+            service, spec, reference, load=body.load_immediately, param="engine_id"
+        )
+        return accepted(job, started, engine_id=spec.id)
     try:
         added = await add(service, spec, load=body.load_immediately)
     except LoadingFailed as error:
@@ -68,13 +85,14 @@ async def add_engine(service: Service, body: EngineBody) -> Response:
             load_immediately=body.load_immediately,
             loading_parameters=loading_reply(spec.params, added.info, n_keep=n_keep(body)),
             main_gpu_id=spec.params.main_gpu or 0,
+            download_info=download_info(reference, spec.path),
         ),
         201,
     )
 
 
 async def list_engines(service: Service) -> Response:
-    engines = [_entry(service, one) for one in served(service)]
+    engines = [_entry(service, one) for one in (*served(service), *leaving(service))]
     return json_reply(EngineList(engines=engines, total_count=len(engines)))
 
 
@@ -160,6 +178,7 @@ def loading_failed(error: LoadingFailed, *, id: str, path: str, params: LoadPara
         type=problem.type,
         param=problem.param,
         code=problem.code,
+        hint=problem.hint or UNSET,
         details=details,
     )
     return json_reply(LoadingErrorReply(error=told), problem.status)

@@ -15,6 +15,15 @@ from msgspec.structs import replace
 from kolo.errors import BadParameter
 from kolo.types import LoadParams, ModelInfo
 
+KOLOSAL_NAMES = {
+    "ctx": "n_ctx",
+    "parallel": "n_parallel",
+    "batch": "n_batch",
+    "ubatch": "n_ubatch",
+    "gpu_layers": "n_gpu_layers",
+    "main_gpu": "main_gpu_id",
+}
+"""Fields of LoadParams that Kolosal calls otherwise."""
 N_CTX = 4096
 N_PARALLEL = 1
 N_BATCH = 2048

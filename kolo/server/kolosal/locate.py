@@ -27,8 +27,9 @@ def locate(model_path: str, *, param: str = "model_path") -> Path:
     field that said so."""
     if _URL.match(model_path):
         raise DownloadFailed(
-            f"{param} is a URL, and this server does not download models",
-            hint="Download the file, and send its path.",
+            f"{param} is a URL of a kind that is not fetched",
+            hint="Send https://…, hf:OWNER/REPO:QUANT, ollama:NAME, oci:HOST/NAME:TAG, or the path "
+            "of a file that is there.",
             param=param,
         )
     mode = _mode(model_path, param)

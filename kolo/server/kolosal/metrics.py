@@ -11,7 +11,6 @@ import msgspec
 from quart import Response, request
 
 from kolo.errors import BadParameter, ModelNotFound
-from kolo.monitor import prometheus
 from kolo.server.kolosal.adding import find
 from kolo.server.kolosal.counting import (
     all_counted,
@@ -36,20 +35,17 @@ from kolo.server.kolosal.metrics_schemas import (
     SystemSummary,
 )
 from kolo.server.route import Route, json_reply
+from kolo.server.scrape import MetricsQuery, scrape
 from kolo.server.service import Service
 
 TAG = "Metrics"
 
 
-async def prometheus_or_json(service: Service) -> Response:
+async def prometheus_or_json(service: Service, query: MetricsQuery) -> Response:
     accepted = request.accept_mimetypes
     if accepted.quality("application/json") > accepted.quality("text/plain"):
         return json_reply(_combined(service))
-    engines = all_counted(service)
-    text = prometheus.exposition(
-        {one.id: one.tally for one in engines}, {one.id: one.active for one in engines}
-    )
-    return Response(text, content_type=prometheus.CONTENT_TYPE)
+    return await scrape(service, query)
 
 
 async def combined_metrics(service: Service) -> Response:
@@ -154,7 +150,10 @@ ROUTES = [
         handler=prometheus_or_json,
         tag=TAG,
         summary="Counters as Prometheus text, or as /v1/metrics where Accept prefers JSON",
+        query=MetricsQuery,
         content_type="text/plain",
+        json=CombinedMetrics,
+        errors=(ModelNotFound,),
     ),
     Route(
         method="GET",

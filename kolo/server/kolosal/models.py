@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
+from msgspec import UNSET
 from msgspec.structs import replace
 from quart import Response
 
 from kolo.errors import BadParameter
+from kolo.models.reference import RemoteRef
 from kolo.models.resolve import ModelSpec
-from kolo.server.kolosal.adding import Added, add, find, forget, new_spec, remove
+from kolo.server.body import MissingParameter
+from kolo.server.downloads.manager import remote
+from kolo.server.downloads.schemas import DownloadBegun
+from kolo.server.kolosal.adding import PENDING, Added, add, find, forget, new_spec, remove
 from kolo.server.kolosal.engines import (
     id_body,
     last_accessed,
@@ -16,8 +23,16 @@ from kolo.server.kolosal.engines import (
     report,
     status_of,
 )
+from kolo.server.kolosal.fetching import (
+    accepted,
+    download_info,
+    fetch_engine,
+    in_progress,
+    on_disk,
+    source_of,
+)
 from kolo.server.kolosal.loading import loading_reply
-from kolo.server.kolosal.problems import LoadingFailed, ModelExists, NotImplementedYet
+from kolo.server.kolosal.problems import LoadingFailed, ModelExists
 from kolo.server.kolosal.schemas import (
     ModelAdded,
     ModelBody,
@@ -57,10 +72,30 @@ async def remove_model(service: Service, id: str, query: RemoveQuery) -> Respons
 
 
 async def add_model(service: Service, body: ModelBody) -> Response:
-    spec = _spec(service, body)
+    if body.model is not None and body.model_id is None and body.model_path is None:
+        return await _download(service, body.model)
+    reference = source_of(service, body.model_path or "")
+    if reference is not None and (job := in_progress(service, body.model_id or "")):
+        return accepted(job, "in_progress", model_id=job.id)
+    spec = _spec(service, body, reference)
+
+    async def check(added: Added) -> None:
+        await _check_type(service, added, body.model_type)
+
+    if reference is not None and spec.path == PENDING:
+        job, started = await fetch_engine(
+            service,
+            spec,
+            reference,
+            load=body.load_immediately,
+            param="model_id",
+            exists=ModelExists,
+            check=check,
+        )
+        return accepted(job, started, model_id=spec.id)
     try:
         added = await add(service, spec, load=body.load_immediately)
-        await _check_type(service, added, body.model_type)
+        await check(added)
     except LoadingFailed as error:
         return loading_failed(error, id=spec.id, path=str(spec.path), params=spec.params)
     return json_reply(
@@ -72,19 +107,35 @@ async def add_model(service: Service, body: ModelBody) -> Response:
             load_immediately=body.load_immediately,
             loading_parameters=loading_reply(spec.params, added.info, n_keep=n_keep(body)),
             main_gpu_id=spec.params.main_gpu or 0,
+            download_info=download_info(reference, spec.path),
         ),
         201,
     )
 
 
-def _spec(service: Service, body: ModelBody) -> ModelSpec:
-    if body.model is not None and body.model_id is None and body.model_path is None:
-        raise NotImplementedYet(
-            f"{body.model[:100]!r} is to be downloaded, and this server does not download models",
-            hint="Download the file, and send model_id and model_path. A model that is here is "
-            "loaded by POST /models/load.",
+async def _download(service: Service, model: str) -> Response:
+    """llama-server's router: fetch a model into the store, in the background."""
+    reference = remote(model, service.settings)
+    if reference is None:
+        raise BadParameter(
+            f"{model[:100]!r} does not say where to fetch it",
+            hint="Send OWNER/REPO:QUANT, or another reference. A model that is here is loaded by "
+            "POST /models/load.",
             param="model",
         )
+    plan = await service.downloads.ask(reference)
+    job = service.downloads.start(plan.name, plan)
+    return json_reply(
+        DownloadBegun(
+            model=job.id,
+            status=job.status,
+            progress_endpoint=f"/download-progress/{quote(job.id)}",
+            note=job.plan.chosen or UNSET,
+        )
+    )
+
+
+def _spec(service: Service, body: ModelBody, reference: RemoteRef | None) -> ModelSpec:
     if body.model is not None:
         raise BadParameter(
             "model is to download a model, model_id and model_path to add one that is here",
@@ -93,11 +144,11 @@ def _spec(service: Service, body: ModelBody) -> ModelSpec:
         )
     for name in ("model_id", "model_path"):
         if getattr(body, name) is None:
-            raise BadParameter(f"{name} is missing", hint=f"Send {name}.", param=name)
+            raise MissingParameter(f"{name} is missing", hint=f"Send {name}.", param=name)
     spec = new_spec(
         service,
         id=body.model_id or "",
-        path=body.model_path or "",
+        path=body.model_path if reference is None else on_disk(service, reference),
         flat=body,
         nested=body.loading_parameters,
         main_gpu=body.main_gpu_id,

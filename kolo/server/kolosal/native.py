@@ -170,31 +170,33 @@ class NativeRenderer(Renderer):
         return b""
 
     def deltas(self, batch: Sequence[Delta]) -> bytes:
-        now = time.monotonic()
-        self._first_s = self._first_s or now
+        self._first_s = self._first_s or time.monotonic()
         text = "".join(delta.text for delta in batch)
         self._tokens += [token.token for delta in batch for token in delta.logprobs]
         self._text.append(text)
-        if not text:
-            return b""
+        return self._partial(text) if text else b""
+
+    def end(self, results: Sequence[Generated]) -> bytes:
+        reply = _reply(self._tokens, "".join(self._text), results[0])
+        reply.partial = False
+        # The token that ended the answer has no text with which it could have been sent.
+        unsent = self._partial("") if self._sent < len(self._tokens) else b""
+        return unsent + _event(reply) + DONE
+
+    def failed(self, problem: Problem) -> bytes:
+        return b"data: " + OPENAI.body(problem) + b"\n\n"
+
+    def _partial(self, text: str) -> bytes:
         tokens, self._sent = self._tokens[self._sent :], len(self._tokens)
         return _event(
             NativeReply(
                 tokens=tokens,
                 text=text,
-                tps=ratio(len(self._tokens), now - self._first_s),
+                tps=ratio(len(self._tokens), time.monotonic() - self._first_s),
                 ttft=round((self._first_s - self._began_s) * 1000, 3),
                 partial=True,
             )
         )
-
-    def end(self, results: Sequence[Generated]) -> bytes:
-        reply = _reply(self._tokens, "".join(self._text), results[0])
-        reply.partial = False
-        return _event(reply) + DONE
-
-    def failed(self, problem: Problem) -> bytes:
-        return b"data: " + OPENAI.body(problem) + b"\n\n"
 
 
 def _event(value: Any) -> bytes:

@@ -62,14 +62,6 @@ class EngineConfigured(UsageError):
     code = "engine_configured"
 
 
-class NotImplementedYet(UsageError):
-    """422 and not 501: the server can do all it says it can."""
-
-    http_status: ClassVar[int] = 422
-    code = "not_implemented"
-    type = "not_implemented_error"
-
-
 class DownloadFailed(UsageError):
     """A URL as ``model_path``."""
 

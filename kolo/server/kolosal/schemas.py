@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from kolo.server.downloads.schemas import DownloadInfo
+from kolo.server.envelope import ErrorObject
 from kolo.server.kolosal.loading import LoadingParameters, LoadingReply
 from kolo.server.openai.replies import ModelCard
 
@@ -23,7 +25,11 @@ class EngineBody(LoadingParameters, frozen=True, kw_only=True, forbid_unknown_fi
 
     engine_id: Id
     model_path: Annotated[
-        Path, Meta(description="A .gguf file on the server's machine, or a folder with one.")
+        Path,
+        Meta(
+            description="A .gguf file on the server's machine, a folder with one, or where to "
+            "fetch one: https://…, hf:OWNER/REPO:QUANT, ollama:NAME, oci:HOST/NAME:TAG."
+        ),
     ]
     load_immediately: bool = True
     main_gpu_id: Annotated[Gpu | None, Meta(description="-1 leaves the choice to llama.cpp.")] = (
@@ -34,7 +40,7 @@ class EngineBody(LoadingParameters, frozen=True, kw_only=True, forbid_unknown_fi
 
 class ModelBody(LoadingParameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """POST /models: ``model_id`` and ``model_path`` add an engine. ``model`` alone is
-    llama-server's way to ask for a download, which this server does not do."""
+    llama-server's way to ask for a download."""
 
     model_id: Id | None = None
     model_path: Path | None = None
@@ -49,7 +55,10 @@ class ModelBody(LoadingParameters, frozen=True, kw_only=True, forbid_unknown_fie
     load_immediately: bool = True
     main_gpu_id: Gpu | None = None
     loading_parameters: LoadingParameters | None = None
-    model: str | None = None
+    model: Annotated[
+        Path | None,
+        Meta(description="To be downloaded: OWNER/REPO:QUANT or any other reference."),
+    ] = None
 
 
 class IdBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +85,7 @@ class EngineAdded(Struct, kw_only=True):
     loading_parameters: LoadingReply
     main_gpu_id: int
     message: str = "Engine added successfully"
+    download_info: DownloadInfo | UnsetType = UNSET
 
 
 class ModelAdded(Struct, kw_only=True):
@@ -87,6 +97,7 @@ class ModelAdded(Struct, kw_only=True):
     loading_parameters: LoadingReply
     main_gpu_id: int
     message: str = "Model added successfully"
+    download_info: DownloadInfo | UnsetType = UNSET
 
 
 class EngineEntry(Struct, kw_only=True):
@@ -194,11 +205,7 @@ class LoadingErrorDetails(Struct, kw_only=True):
     main_gpu_id: int
 
 
-class LoadingErrorObject(Struct, kw_only=True):
-    message: str
-    type: str
-    param: str | None
-    code: str
+class LoadingErrorObject(ErrorObject, kw_only=True):
     details: LoadingErrorDetails
 
 

@@ -102,7 +102,7 @@ class PartialReply(Struct, kw_only=True):
     content: str
     tokens: list[int]
     stop: Literal[False] = False
-    id_slot: Annotated[int, Meta(description="-1: not told.")] = -1
+    id_slot: Annotated[int, Meta(description="Where it was written.")] = -1
     tokens_predicted: int
     tokens_evaluated: int | UnsetType = UNSET
     completion_probabilities: list[TokenProbability] | UnsetType = UNSET
@@ -116,7 +116,7 @@ class FinalReply(Struct, kw_only=True):
     index: int
     content: str
     tokens: list[int]
-    id_slot: Annotated[int, Meta(description="-1: not told.")] = -1
+    id_slot: Annotated[int, Meta(description="Where it was written.")] = -1
     stop: Literal[True] = True
     model: str
     tokens_predicted: int

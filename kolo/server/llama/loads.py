@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from kolo.errors import BadParameter, KoloError, ModelNotFound
+from kolo.errors import KoloError, LoadFailed, ModelInvalid, ModelNotFound, OutOfMemory
 from kolo.manager.engine import Engine
 from kolo.models.folder import stem
 from kolo.models.resolve import ModelSpec
-from kolo.server.kolosal.adding import check_id, params_of
+from kolo.server.kolosal.adding import check_id
 from kolo.server.kolosal.locate import locate
 from kolo.server.kolosal.problems import EngineExists
-from kolo.server.llama.verbs import AlreadyRunning, LoadVerb
+from kolo.server.llama.verbs import AlreadyRunning, LoadImpossible, LoadTooLarge, LoadVerb
 from kolo.server.served import Served, find_served, served
 from kolo.server.service import Service
-from kolo.types import LoadParams
 
 log = logging.getLogger(__name__)
 
+_SIZES = ("ctx", "parallel", "batch", "ubatch", "kv_type_k", "kv_type_v")
 _running: set[asyncio.Task[Engine]] = set()
 """Keeps loads alive that nobody waits for."""
 
@@ -31,6 +31,27 @@ _running: set[asyncio.Task[Engine]] = set()
 class Loading:
     id: str
     task: asyncio.Task[Engine]
+    sized_by: str
+    """The field by which the request says how large the engine is to be, if it does."""
+
+    async def begun(self, *, wait: bool) -> None:
+        """Look whether it can begin, or with ``wait`` what it comes to. Raises that as an error
+        of the request which asked for it."""
+        await asyncio.wait({self.task}, timeout=None if wait else 0)
+        if not self.task.done():
+            return
+        try:
+            self.task.result()
+        except ModelInvalid as error:
+            error.param = error.param or "model"
+            raise
+        except LoadFailed as error:
+            told = LoadImpossible(error.message, hint=error.hint, param=error.param or "model")
+            raise told from error
+        except OutOfMemory as error:
+            if not self.sized_by or error.retry_after_s is not None:
+                raise
+            raise LoadTooLarge(error.message, hint=error.hint, param=self.sized_by) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +61,6 @@ class _Target:
     reference: str
     id: str
     engine: Served | None
-    base: LoadParams
 
 
 def begin_load(service: Service, body: LoadVerb) -> Loading:
@@ -49,17 +69,17 @@ def begin_load(service: Service, body: LoadVerb) -> Loading:
     state = target.engine.engine.state if target.engine and target.engine.engine else "unloaded"
     if state in ("loaded", "loading") and not body.says_how():
         raise AlreadyRunning(f"model {target.id!r} is already running", param="model")
-    overrides = _overrides(body, target.base)
-    task = asyncio.create_task(_load(service, body, target, overrides), name=f"load {target.id}")
+    task = asyncio.create_task(_load(service, body, target), name=f"load {target.id}")
     _running.add(task)
     task.add_done_callback(_ended)
-    return Loading(target.id, task)
+    sized_by = next((name for name in _SIZES if name in body.params()), "")
+    return Loading(target.id, task, sized_by)
 
 
-async def _load(service: Service, body: LoadVerb, target: _Target, overrides: LoadParams) -> Engine:
+async def _load(service: Service, body: LoadVerb, target: _Target) -> Engine:
     engine = await service.manager.load(
         target.reference,
-        overrides=overrides,
+        overrides=body.params(),
         pin=None if body.pin is UNSET else body.pin,
         ttl_s=None if body.ttl_s is UNSET else body.ttl_s,
         id=None if target.engine is not None else target.id,
@@ -86,44 +106,28 @@ def _target(service: Service, body: LoadVerb) -> _Target:
         if not body.model.startswith("/"):
             raise
         file = locate(body.model, param="model")
-        reference, path, base = str(file), str(file), service.settings.engine
+        reference = path = str(file)
         own = _called(service, stem(file))
         id = stem(file) if own is None or own.path == path else path
     else:
-        reference, path, base = named.id, named.path, params_of(service, named)
-        id = named.id
+        reference, path, id = named.id, named.path, named.id
     if body.id is not UNSET:
         check_id(body.id, "id")
         id = body.id
     engine = _called(service, id)
     if engine is None:
-        return _Target(reference, id, None, base)
+        return _Target(reference, id, None)
     if engine.path != path:
         raise EngineExists(
             f"the id {id!r} is that of another model, {engine.path}",
             hint="Choose another id.",
             param="id",
         )
-    return _Target(engine.id, engine.id, engine, params_of(service, engine))
+    return _Target(engine.id, engine.id, engine)
 
 
 def _called(service: Service, name: str) -> Served | None:
     return next((one for one in served(service) if one.is_called(name)), None)
-
-
-def _overrides(body: LoadVerb, base: LoadParams) -> LoadParams:
-    """BadParameter for what the manager's load could not tell from what was left out."""
-    given = body.params()
-    default = LoadParams()
-    for name, value in given.items():
-        if value == getattr(default, name) != getattr(base, name):
-            raise BadParameter(
-                f"{name} is set in the model's settings and cannot be set back to its default "
-                f"({value!r}) for one load",
-                hint="Change it there, or add the model under another id (POST /engines).",
-                param=name,
-            )
-    return LoadParams(**given)
 
 
 def _kept(service: Service, body: LoadVerb, spec: ModelSpec) -> ModelSpec:

@@ -10,6 +10,7 @@ from quart import Response
 
 import kolo
 from kolo.errors import Busy, UsageError
+from kolo.manager.engine import Engine
 from kolo.server.llama.schemas import (
     GenerationSettings,
     Modalities,
@@ -22,7 +23,7 @@ from kolo.server.llama.schemas import (
 from kolo.server.route import json_reply
 from kolo.server.served import Served, find_served
 from kolo.server.service import Service
-from kolo.types import EngineStats, ModelInfo, Sampling, SlotStats
+from kolo.types import EngineStats, Generate, ModelInfo, Sampling, SlotStats
 
 BUILD = f"kolo-{kolo.__version__}"
 
@@ -49,15 +50,30 @@ async def slots(service: Service, query: SlotsQuery) -> Response:
         _check_autoload(one, query.autoload)
     async with service.lease(one.id) as engine:
         stats = await engine.stats()
+        told = [_slot(slot, stats, engine) for slot in stats.slots]
     if query.fail_on_no_slot and all(slot.state != "idle" for slot in stats.slots):
         raise Busy(f"{one.id!r} has no idle slot", hint="Try again in a moment.", retry_after_s=1.0)
-    return json_reply([_slot(slot, stats) for slot in stats.slots])
+    return json_reply(told)
 
 
-def sampling_params(sampling: Sampling) -> dict[str, Any]:
-    """What is set, by name; what is not has llama.cpp's default."""
+def settings_of(engine: Engine, op: Generate) -> dict[str, Any]:
+    """What holds for a request, in llama-server's words: what it set, and the rest as the model
+    and llama.cpp have it."""
+    limit = -1 if op.max_tokens is None else op.max_tokens
+    return {
+        **_params(engine.info.sampling),
+        **_params(op.sampling),
+        "max_tokens": limit,
+        "n_predict": limit,
+        "n_keep": 0,
+        "n_discard": 0,
+        "n_probs": op.top_logprobs,
+    }
+
+
+def _params(sampling: Sampling) -> dict[str, Any]:
     params: dict[str, Any] = msgspec.to_builtins(sampling)
-    return {name: value for name, value in params.items() if value is not None}
+    return params
 
 
 def _info(one: Served) -> ModelInfo | None:
@@ -88,7 +104,7 @@ def _server_props(service: Service) -> PropsReply:
 def _model_props(one: Served, info: ModelInfo) -> PropsReply:
     return PropsReply(
         default_generation_settings=GenerationSettings(
-            params=sampling_params(info.sampling), n_ctx=info.n_ctx
+            params=_params(info.sampling), n_ctx=info.n_ctx
         ),
         total_slots=info.parallel,
         model_alias=one.id,
@@ -111,7 +127,7 @@ def _model_props(one: Served, info: ModelInfo) -> PropsReply:
     )
 
 
-def _slot(slot: SlotStats, stats: EngineStats) -> SlotReply:
+def _slot(slot: SlotStats, stats: EngineStats, engine: Engine) -> SlotReply:
     busy = slot.state != "idle"
     reply = SlotReply(
         id=slot.id,
@@ -120,10 +136,21 @@ def _slot(slot: SlotStats, stats: EngineStats) -> SlotReply:
         state=slot.state,
         n_cached_tokens=slot.cached_tokens,
     )
-    if busy:
-        reply.id_task = slot.request if slot.request is not None else UNSET
+    if busy and slot.request is not None:
+        reply.id_task = slot.request
         reply.n_prompt_tokens = slot.prompt_tokens
         reply.n_prompt_tokens_processed = max(slot.prompt_done - slot.prompt_cached, 0)
         reply.n_prompt_tokens_cache = slot.prompt_cached
-        reply.next_token = [NextToken(has_next_token=True, n_decoded=slot.generated_tokens)]
+        reply.next_token = [
+            NextToken(
+                has_next_token=True,
+                has_new_line=slot.has_new_line,
+                n_remain=slot.left_tokens,
+                n_decoded=slot.generated_tokens,
+            )
+        ]
+        op = engine.operation(slot.request)
+        if isinstance(op, Generate):
+            settings = settings_of(engine, op)
+            reply.params = {name: settings[name] for name in settings if name != "logit_bias"}
     return reply

@@ -6,6 +6,7 @@ from msgspec import UNSET
 from quart import Response
 
 from kolo.errors import BadParameter
+from kolo.server.body import MissingParameter
 from kolo.server.llama.schemas import (
     RankedDocument,
     RankedResult,
@@ -49,14 +50,11 @@ async def rerank(service: Service, body: RerankBody) -> Response:
 
 def _documents(body: RerankBody) -> list[str]:
     """BadParameter if both forms are mixed, or there is neither."""
-    if (body.documents is None) == (body.texts is None):
-        raise BadParameter(
-            "documents is missing"
-            if body.documents is None
-            else "documents and texts are both sent",
-            hint="Send documents (or texts, for the form of Text Embeddings Inference).",
-            param="documents",
-        )
+    hint = "Send documents (or texts, for the form of Text Embeddings Inference)."
+    if body.documents is None and body.texts is None:
+        raise MissingParameter("documents is missing", hint=hint, param="documents")
+    if body.documents is not None and body.texts is not None:
+        raise BadParameter("documents and texts are both sent", hint=hint, param="documents")
     for name, other, asked in (
         ("return_text", "texts", body.return_text if body.texts is None else None),
         (

@@ -31,14 +31,14 @@ STAGES = ["memory", "weights", "context"]
 
 async def load_model(service: Service, body: LoadVerb) -> Response:
     loading = begin_load(service, body)
-    # At once it is known whether it can begin; what the load comes to, only if one waits.
-    await asyncio.wait({loading.task}, timeout=None if body.wait is True else 0)
-    if loading.task.done():
-        loading.task.result()
+    await loading.begun(wait=body.wait is True)
     return json_reply(LoadReply(id=loading.id, state=_state(service, loading.id)))
 
 
 async def unload_model(service: Service, body: UnloadBody) -> Response:
+    if any(job.id == body.model for job in service.downloads.active()):
+        await service.downloads.cancel(body.model)
+        return json_reply(UnloadReply(unloaded=[]))
     one = find_served(service, body.model)
     if not _is_running(one):
         raise NotRunning(f"model {one.id!r} is not running", param="model")
@@ -101,6 +101,16 @@ class _Changes:
 def _change(event: Event) -> ChangeReply:
     data: dict[str, Any] = {}
     match event.kind:
+        case "downloading":
+            data["status"] = "downloading"
+            data[event.url] = {"done": event.done_bytes, "total": event.total_bytes}
+            return ChangeReply(model=event.engine, event="download_progress", data=data)
+        case "downloaded":
+            data |= {"status": "downloaded", "size": event.done_bytes}
+            return ChangeReply(model=event.engine, event="download_finished", data=data)
+        case "download_failed":
+            data |= {"error": event.reason, "code": event.code}
+            return ChangeReply(model=event.engine, event="download_failed", data=data)
         case "removed":
             return ChangeReply(model=event.engine, event="model_remove", data=data)
         case "loading":

@@ -175,6 +175,8 @@ class PropsReply(Struct, kw_only=True):
 
 class NextToken(Struct, kw_only=True):
     has_next_token: bool
+    has_new_line: Annotated[bool, Meta(description="There is a line break in what was written.")]
+    n_remain: Annotated[int, Meta(description="The most tokens it may still write.")]
     n_decoded: int
 
 
@@ -189,4 +191,8 @@ class SlotReply(Struct, kw_only=True):
     n_prompt_tokens: int | UnsetType = UNSET
     n_prompt_tokens_processed: int | UnsetType = UNSET
     n_prompt_tokens_cache: int | UnsetType = UNSET
+    params: Annotated[
+        dict[str, Any] | UnsetType,
+        Meta(description="What holds for the request, but for what tells of its content."),
+    ] = UNSET
     next_token: list[NextToken] | UnsetType = UNSET

@@ -19,7 +19,7 @@ from kolo.server.llama.generation import (
     TokenProbability,
     TopProbability,
 )
-from kolo.server.llama.props import sampling_params
+from kolo.server.llama.props import settings_of
 from kolo.server.openai.common import prompt_text, timings_reply
 from kolo.server.openai.replies import ProgressReply
 from kolo.server.openai.stream import Clock
@@ -62,10 +62,11 @@ class Writer:
             index=choice.index,
             content=content,
             tokens=tokens,
+            id_slot=choice.slot,
             model=self._model,
             tokens_predicted=choice.n_tokens,
             tokens_evaluated=result.usage.prompt_tokens,
-            generation_settings=self._settings,
+            generation_settings={**self._settings, "seed": result.seed},
             prompt=self._prompts[at],
             has_new_line=any("\n" in text for text in choice.text),
             stop_type=_stop_type(choice),
@@ -97,7 +98,7 @@ class NativeRenderer(Renderer):
         return b""
 
     def progress(self, slot: SlotStats) -> bytes:
-        reply = PartialReply(index=0, content="", tokens=[], tokens_predicted=0)
+        reply = PartialReply(index=0, content="", tokens=[], id_slot=slot.id, tokens_predicted=0)
         reply.tokens_evaluated = slot.prompt_tokens
         reply.prompt_progress = ProgressReply(
             total=slot.prompt_tokens,
@@ -134,6 +135,7 @@ class NativeRenderer(Renderer):
             index=delta.index,
             content=delta.text,
             tokens=[token.token for token in delta.logprobs],
+            id_slot=delta.slot,
             tokens_predicted=choice.n_tokens,
             tokens_evaluated=self._n_prompt,
             timings=timings,
@@ -160,13 +162,8 @@ def probabilities(tokens: Sequence[TokenLogprob]) -> list[TokenProbability]:
 
 
 def _settings(engine: Engine, op: Generate, body: GenerationBody) -> dict[str, Any]:
-    limit = -1 if op.max_tokens is None else op.max_tokens
     return {
-        **sampling_params(engine.info.sampling),
-        **sampling_params(op.sampling),
-        "n_predict": limit,
-        "max_tokens": limit,
-        "n_probs": op.top_logprobs,
+        **settings_of(engine, op),
         "stop": op.stop,
         "stream": bool(body.stream),
         "grammar": body.grammar or "",

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kolo.errors import UsageError
+from kolo.errors import LoadFailed, OutOfMemory, UsageError
 from kolo.types import LoadParams
 
 Reference = Annotated[
@@ -100,8 +100,25 @@ class ChangeReply(Struct, kw_only=True):
     """An event of GET /models/sse."""
 
     model: str
-    event: Literal["model_status", "model_remove"]
+    event: Literal[
+        "model_status", "model_remove", "download_progress", "download_finished", "download_failed"
+    ]
     data: dict[str, Any]
+
+
+class LoadImpossible(LoadFailed):
+    """The load that was asked for came to nothing. 422: it is about the file and the parameters
+    that were named, where the same end of a load for an answer is the server's affair."""
+
+    http_status = 422
+    type = "invalid_request_error"
+
+
+class LoadTooLarge(OutOfMemory):
+    """The parameters that were sent ask for more memory than there is."""
+
+    http_status = 422
+    type = "invalid_request_error"
 
 
 class AlreadyRunning(UsageError):

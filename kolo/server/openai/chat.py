@@ -71,6 +71,6 @@ def _choice(choice: Choice) -> ChatChoice:
     return ChatChoice(
         index=choice.index,
         message=message,
-        logprobs=chat_logprobs(choice.logprobs) if choice.logprobs else None,
+        logprobs=chat_logprobs(choice.shown) if choice.shown else None,
         finish_reason=finish_reason(choice.finish),
     )

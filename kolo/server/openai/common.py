@@ -25,6 +25,7 @@ from kolo.server.openai.replies import (
     TopToken,
     UsageReply,
 )
+from kolo.server.scores import n_characters
 from kolo.types import Detokenize, FinishReason, Generate, Generated, Prompt, TokenLogprob
 
 _ALNUM = string.ascii_letters + string.digits
@@ -149,7 +150,7 @@ def text_logprobs(tokens: Sequence[TokenLogprob], offset: int) -> TextLogprobs:
         top = {text: logprob for _, text, _, logprob in token.top}
         scores.top_logprobs.append(top | {token.text: token.logprob})
         scores.text_offset.append(offset)
-        offset += len(token.text)
+        offset += n_characters(token.raw)
     return scores
 
 

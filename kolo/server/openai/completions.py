@@ -66,8 +66,8 @@ def _reply(
 def _choice(choice: Choice, echo: tuple[str, TextLogprobs | None]) -> TextChoice:
     prefix, prefix_scores = echo
     scores = None
-    if choice.logprobs or prefix_scores is not None:
-        scores = text_logprobs(choice.logprobs, len(prefix))
+    if choice.shown or prefix_scores is not None:
+        scores = text_logprobs(choice.shown, len(prefix))
     if scores is not None and prefix_scores is not None:
         scores = TextLogprobs(
             tokens=prefix_scores.tokens + scores.tokens,

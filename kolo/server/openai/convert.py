@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from kolo.errors import BadParameter
-from kolo.server.body import check_free_form
+from kolo.server.body import MissingParameter, check_free_form
 from kolo.server.openai.schemas import (
     AllowedTools,
     ChatBody,
@@ -226,7 +226,7 @@ def _format(body: ChatBody) -> Constraint | None:
             return None
     assert where is not None
     if schema is None:
-        raise BadParameter(f"{where} is missing", hint="Send a JSON Schema.", param=where)
+        raise MissingParameter(f"{where} is missing", hint="Send a JSON Schema.", param=where)
     check_free_form(schema, where)
     return Constraint(json_schema=schema)
 

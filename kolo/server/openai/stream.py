@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,11 +32,13 @@ from kolo.server.openai.common import (
 from kolo.server.openai.fields import Common
 from kolo.server.openai.replies import CallDelta, FunctionDelta, ProgressReply
 from kolo.server.openai.schemas import ChatBody, CompletionBody
+from kolo.server.scores import Shown, n_characters
 from kolo.server.sse import DONE, Renderer
 from kolo.types import Delta, Generate, Generated, SlotStats, ToolCallDelta
 
 encode = msgspec.json.Encoder().encode
 NULL = b"null"
+_PLAIN_END = b'},"logprobs":null,"finish_reason":null}]'
 
 
 class ChunkRenderer(Renderer):
@@ -58,6 +60,7 @@ class ChunkRenderer(Renderer):
         self._tail = self._usage + b"}\n\n"
         self._held = b""
         """A chunk that ends a choice, but for its tail."""
+        self._shown: defaultdict[int, Shown] = defaultdict(Shown)
 
     async def begin(self, engine: Engine) -> bytes:
         self._began_s = time.monotonic()
@@ -166,44 +169,38 @@ class ChatRenderer(ChunkRenderer):
 
     def __init__(self, identity: Identity, body: ChatBody) -> None:
         super().__init__(identity, body)
+        self._scored = bool(body.logprobs)
         self._heads: dict[int, bytes] = {}
         """By choice, from the first delta on, which opens it with its role."""
 
     def _delta(self, delta: Delta, out: list[bytes]) -> None:
+        """A chunk for each channel: many clients look at one field of a chunk only."""
         head = self._heads.get(delta.index) or self._open(delta, out)
-        logprobs = encode(chat_logprobs(delta.logprobs)) if delta.logprobs else NULL
-        for change in self._changes(delta):
-            out += (head, change, b'},"logprobs":', logprobs, b',"finish_reason":null}]')
-            out.append(self._tail)
-            logprobs = NULL
+        scores = self._scores_of(delta) if self._scored else NULL
+        if delta.reasoning:
+            out += (head, b'"reasoning_content":', encode(delta.reasoning), _PLAIN_END, self._tail)
+        if delta.text or scores is not NULL:
+            out += (head, b'"content":', encode(delta.text), b'},"logprobs":', scores)
+            out += (b',"finish_reason":null}]', self._tail)
+        for call in delta.tool_calls:
+            out += (head, b'"tool_calls":[', encode(_call(call)), b"]", _PLAIN_END, self._tail)
         if delta.finish is not None:
             finish = finish_reason(delta.finish).encode()
             self._held = b'%b},"logprobs":null,"finish_reason":"%b"}]' % (head, finish)
 
     def _empty(self, out: list[bytes]) -> None:
-        out += (self._head, b'{"index":0,"delta":{},"logprobs":null,"finish_reason":null}]')
+        out += (self._head, b'{"index":0,"delta":{', _PLAIN_END)
 
     def _open(self, delta: Delta, out: list[bytes]) -> bytes:
         head = b'%b{"index":%d,"delta":{' % (self._head, delta.index)
         self._heads[delta.index] = head
         content = NULL if delta.tool_calls and not delta.text else b'""'
-        out += (head, b'"role":"assistant","content":', content)
-        out += (b'},"logprobs":null,"finish_reason":null}]', self._tail)
+        out += (head, b'"role":"assistant","content":', content, _PLAIN_END, self._tail)
         return head
 
-    def _changes(self, delta: Delta) -> list[bytes]:
-        """One chunk each: many clients look at one field of a chunk only."""
-        changes = []
-        if delta.reasoning:
-            changes.append(b'"reasoning_content":' + encode(delta.reasoning))
-        if delta.text:
-            changes.append(b'"content":' + encode(delta.text))
-        if delta.tool_calls:
-            calls = [_call(call) for call in delta.tool_calls]
-            changes += [b'"tool_calls":' + encode([call]) for call in calls]
-        if not changes and delta.logprobs:
-            changes.append(b'"content":""')
-        return changes
+    def _scores_of(self, delta: Delta) -> bytes:
+        shown = self._shown[delta.index].feed(delta)
+        return encode(chat_logprobs(shown)) if shown else NULL
 
 
 class TextRenderer(ChunkRenderer):
@@ -215,6 +212,7 @@ class TextRenderer(ChunkRenderer):
         super().__init__(identity, body)
         self._ops = ops
         self._echo = bool(body.echo)
+        self._scored = body.logprobs is not None
         self._offsets: Counter[int] = Counter()
         """By choice, characters of its text so far."""
 
@@ -229,18 +227,22 @@ class TextRenderer(ChunkRenderer):
         return b"".join(out)
 
     def _delta(self, delta: Delta, out: list[bytes]) -> None:
-        logprobs = NULL
-        if delta.logprobs:
-            scores = text_logprobs(delta.logprobs, self._offsets[delta.index])
-            self._offsets[delta.index] += sum(len(token) for token in scores.tokens)
-            logprobs = encode(scores)
-        if delta.text or delta.logprobs:
-            self._chunk(delta.index, delta.text, logprobs, NULL, out)
+        scores = self._scores_of(delta) if self._scored else NULL
+        if delta.text or scores is not NULL:
+            self._chunk(delta.index, delta.text, scores, NULL, out)
             out.append(self._tail)
         if delta.finish is not None:
             held: list[bytes] = []
             self._chunk(delta.index, "", NULL, encode(finish_reason(delta.finish)), held)
             self._held = b"".join(held)
+
+    def _scores_of(self, delta: Delta) -> bytes:
+        shown = self._shown[delta.index].feed(delta)
+        if not shown:
+            return NULL
+        scores = text_logprobs(shown, self._offsets[delta.index])
+        self._offsets[delta.index] += sum(n_characters(token.raw) for token in shown)
+        return encode(scores)
 
     def _empty(self, out: list[bytes]) -> None:
         self._chunk(0, "", NULL, NULL, out)

@@ -1,0 +1,212 @@
+"""What the options of ``kolo bench`` ask for, checked before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from kolo.beacon import checked_url
+from kolo.bench.acquaint import Address
+from kolo.bench.constrained import Constrained, FromFile
+from kolo.bench.goals import parse_goal
+from kolo.bench.result import Load
+from kolo.bench.runner import Plan
+from kolo.bench.sessions import Workload
+from kolo.bench.workloads import Conversation, Fixed, Interference, Mixed, SharedPrefix
+from kolo.cli.prompt import read_schema
+from kolo.errors import UsageError
+from kolo.units import parse_duration
+
+SHORT_PROMPT_TOKENS = 64
+PROMPT_TOKENS = 512
+OUTPUT_TOKENS = 128
+CHAT_OUTPUT_TOKENS = 64
+FIXED_COUNTS = ("interference",)
+
+
+def plan_of(
+    *,
+    concurrency: str | None,
+    rate: str | None,
+    arrival: Literal["poisson", "constant"],
+    sweep: bool,
+    goals: tuple[str, ...],
+    requests: int | None,
+    duration: str | None,
+    rounds: int,
+    warmup: int,
+    seed: int,
+    **work: Any,
+) -> Plan:
+    """UsageError for what cannot be, or cannot be together."""
+    if sum((concurrency is not None, rate is not None, sweep)) > 1:
+        raise UsageError(
+            "-c, --rate and --sweep each say what the load is", hint="leave out all but one"
+        )
+    loads = _loads(concurrency, rate, arrival)
+    workloads = workloads_of(**work)
+    most = max((load.concurrency or 1) for load in loads)
+    if requests is not None and requests < most:
+        raise UsageError(
+            f"-n {requests} is too few for -c {most}: some users would never send",
+            hint=f"-n {2 * most}",
+        )
+    if rate is not None and any(each.info.kind in FIXED_COUNTS for each in workloads):
+        raise UsageError("interference goes by users, not by a rate", hint="-c 8")
+    return Plan(
+        workloads=workloads,
+        loads=sorted(loads, key=lambda load: load.rate or load.concurrency or 0),
+        rounds=rounds,
+        requests=requests,
+        duration_s=None if duration is None else _duration(duration),
+        warmup=warmup,
+        goals=[parse_goal(goal) for goal in goals],
+        sweep=sweep,
+        seed=seed,
+    )
+
+
+def workloads_of(
+    *,
+    workloads: tuple[str, ...],
+    file: Path | None,
+    schema: Path | None,
+    prompt_tokens: int | None,
+    output_tokens: int | None,
+    prefix_tokens: int,
+    long_tokens: int,
+    turns: int,
+) -> list[Workload]:
+    """The workloads in the order in which they were named; UsageError for a file that is none."""
+    if schema is not None and "json" not in workloads:
+        workloads = (*workloads, "json")
+    names = workloads or (() if file is not None else ("fixed",))
+    prompt, short = prompt_tokens or PROMPT_TOKENS, prompt_tokens or SHORT_PROMPT_TOKENS
+    output = output_tokens or OUTPUT_TOKENS
+    made: list[Workload] = []
+    for name in dict.fromkeys(names):
+        match name:
+            case "prefix":
+                made.append(SharedPrefix(prefix_tokens, short, output))
+            case "chat":
+                made.append(Conversation(turns, short, output_tokens or CHAT_OUTPUT_TOKENS))
+            case "interference":
+                made.append(Interference(short, output, long_tokens))
+            case "mixed":
+                made.append(Mixed(prompt, output))
+            case "json":
+                given = None if schema is None else read_schema(schema)
+                made.append(
+                    Constrained(prompt, output, given, "" if schema is None else schema.name)
+                )
+            case _:
+                made.append(Fixed(prompt, output))
+    if file is not None:
+        made.append(FromFile(file))
+    return made
+
+
+def asks_for_load(work: dict[str, Any]) -> bool:
+    """Whether the options say what to send, and not only how."""
+    names = ("concurrency", "rate", "sweep", "goals", "workloads", "file", "schema")
+    return any(work[name] for name in names)
+
+
+def addresses_of(
+    urls: Sequence[str], models: Sequence[str], api_keys: Sequence[str], *, reserved: str | None
+) -> list[Address]:
+    """The targets of ``--url``, with their models and keys. ``reserved`` is the name that a
+    server of this run's own will have."""
+    named = [_named_url(url) for url in urls]
+    names = [name for name, _ in named]
+    taken = names + ([reserved] if reserved else [])
+    for name in names:
+        if taken.count(name) > 1:
+            raise UsageError(
+                f"two targets are named {name!r}", hint="--url NAME=URL gives each a name"
+            )
+    models_by, keys_by = for_targets(models, taken), for_targets(api_keys, taken)
+    return [
+        Address(
+            name=name,
+            url=url,
+            kind="openai",
+            model=models_by(name),
+            api_key=_key(keys_by(name) or ""),
+        )
+        for name, url in named
+    ]
+
+
+def for_targets(given: Sequence[str], names: Sequence[str]) -> Any:
+    """A function from a target's name to what was given for it, or for all; the last wins."""
+    common: str | None = None
+    own: dict[str, str] = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if separator and name in names:
+            own[name] = value
+        else:
+            common = text
+    return lambda name: own.get(name, common)
+
+
+def body_of(text: str | None) -> dict[str, Any]:
+    """``--body`` as an object. UsageError if it is none."""
+    if text is None:
+        return {}
+    try:
+        body: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise UsageError(f"--body is no JSON object: {error}", hint='{"temperature": 1}') from None
+    return body
+
+
+def _loads(
+    concurrency: str | None, rate: str | None, arrival: Literal["poisson", "constant"]
+) -> list[Load]:
+    if rate is not None:
+        rates = [_positive(text, "--rate", float) for text in rate.split(",")]
+        return [Load(rate=each, arrival=arrival) for each in dict.fromkeys(rates)]
+    users = [_positive(text, "-c", int) for text in (concurrency or "1").split(",")]
+    return [Load(concurrency=each) for each in dict.fromkeys(users)]
+
+
+def _positive(text: str, option: str, kind: Any) -> Any:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = 0
+    if not 0 < value <= 100_000:
+        raise UsageError(f"{option}: {text!r} is no number from 1 on", hint=f"{option} 1,8,32")
+    return value
+
+
+def _duration(text: str) -> float:
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"--duration {text!r}: {error}", hint="30s") from None
+    if seconds <= 0:
+        raise UsageError("--duration 0 would measure nothing", hint="30s")
+    return seconds
+
+
+def _named_url(text: str) -> tuple[str, str]:
+    name, separator, url = text.partition("=")
+    if not separator or "/" in name or ":" in name:
+        url = checked_url(text, "--url")
+        return url.partition("://")[2], url
+    return name, checked_url(url, "--url")
+
+
+def _key(text: str) -> str:
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).expanduser().read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--api-key {text}: cannot be read: {error}") from error

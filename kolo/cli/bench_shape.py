@@ -1,0 +1,53 @@
+"""``kolo bench --shape``: what this machine would do with a model that is not there yet."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+import msgspec
+from msgspec.structs import replace
+
+from kolo.bench.known_outlooks import remember
+from kolo.bench.foresee import foresee
+from kolo.bench.report_outlook import lines
+from kolo.bench.shapes import parse
+from kolo.cli import loop
+from kolo.cli.bench_progress import Ticker
+from kolo.cli.output import fitting, look, printable
+from kolo.cli.table import print_json
+from kolo.config import load_settings
+from kolo.errors import UsageError
+from kolo.manager.machine import available
+from kolo.paths import find_paths
+
+
+def run(shape: str, *, form: str, params: dict[str, Any], keep: bool, quiet: bool) -> int:
+    """Make it, time it, say what came out, and remember that for ``kolo show`` and ``pull``."""
+    if form not in ("table", "json"):
+        raise UsageError(
+            f"-o {form} is for a load on the model, and none was asked for",
+            hint="-o json, or say what is to be measured, such as -c 1,8",
+        )
+    for name in ("ctx", "parallel"):
+        if name in params:
+            raise UsageError(
+                f"--{name} is chosen by --shape itself, which tries several",
+                hint="leave it out, or say what is to be measured, such as -c 1,8",
+            )
+    wanted = parse(shape)
+    settings = load_settings()
+    settings = replace(settings, engine=replace(settings.engine, **params))
+    ticker = Ticker(quiet=quiet)
+    with ticker:
+        outlook = loop.run(foresee(wanted, settings, ticker.say, keep=keep))
+    remember(outlook, find_paths(os.environ).state)
+    if form == "json":
+        print_json(msgspec.to_builtins(outlook))
+    else:
+        how = look(sys.stdout)
+        for line in lines(outlook, available()):
+            click.echo(fitting(printable(line), how))
+    return 0

@@ -1,0 +1,1 @@
+"""Models that requests ask the server to fetch: what runs, its progress, pause and end."""

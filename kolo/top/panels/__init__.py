@@ -1,0 +1,1 @@
+"""What each panel of the dashboard says, as lines of spans; no panel knows the screen."""

@@ -1,0 +1,1 @@
+"""Where messages come from. All are one kind of thing: see ``base.Source``."""
