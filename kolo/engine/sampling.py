@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kolo.engine.backend import Chain, Logits, TokenIds
-from kolo.engine.candidates import Bound, bounded, draw
+from kolo.engine.candidates import Bound, bounded, draw, draw_nucleus
 from kolo.errors import BadParameter
 from kolo.types import SAMPLER_NAMES, Sampling
 
@@ -91,6 +91,13 @@ class Plan:
     """last_n, repeat, frequency, presence; applied on the row, before everything else."""
     dry: bool = False
     breakers: tuple[str, ...] = _BREAKERS
+
+    @property
+    def draws_nucleus(self) -> bool:
+        """All that remains is a draw from what ``top_p`` keeps."""
+        bound = self.bound
+        nucleus = bound is not None and bound.kind == "top_p" and bound.min_keep <= 1
+        return nucleus and self.draw_temperature is not None
 
     @property
     def plain(self) -> bool:
@@ -301,6 +308,11 @@ class Sampler:
                 return draw(row, plan.draw_temperature, self._rng.random())
             ids = np.flatnonzero(row > -np.inf).astype(np.int32)
         else:
+            if plan.draws_nucleus:
+                assert plan.draw_temperature is not None
+                drawn = draw_nucleus(row, plan.bound, plan.draw_temperature, self._rng.random)
+                if drawn is not None:
+                    return drawn
             ids = bounded(row, plan.bound, len(self._history))
         if len(ids) == 1:
             return int(ids[0])

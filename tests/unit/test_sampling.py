@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import random
 from array import array
 
 import numpy as np
 import pytest
 
-from kolo.engine.candidates import Bound, bounded, draw, top_logprobs
+from kolo.engine.candidates import Bound, bounded, draw, draw_nucleus, top_logprobs
 from kolo.engine.fake import FakeChain
 from kolo.engine.sampling import Penalties, Sampler, make_plan, needs_chain
 from kolo.errors import BadParameter
@@ -89,6 +90,40 @@ def test_a_draw_has_the_softmax_distribution(size: int, temperature: float) -> N
     counts = np.bincount([draw(row, temperature, u) for u in uniform], minlength=size)
     # Stratified draws: each token's count is within one of its expectation.
     assert np.abs(counts - expected * 2_000).max() <= 2
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
+@pytest.mark.parametrize("top_p", [0.3, 0.9])
+def test_a_draw_from_the_nucleus_has_its_renormalised_distribution(
+    temperature: float, top_p: float
+) -> None:
+    row = np.random.default_rng(4).standard_normal(50).astype(np.float32) * 2
+    kept = bounded(row, Bound("top_p", top_p, 1.0), 0)
+    expected = np.zeros(50)
+    expected[kept] = np.exp(row[kept] / temperature)
+    expected /= expected.sum()
+    rng = random.Random(1)
+    found = np.zeros(50)
+    for _ in range(20_000):
+        drawn = draw_nucleus(row, Bound("top_p", top_p, 1.0), temperature, rng.random)
+        if drawn is not None:
+            found[drawn] += 1
+    assert not found[expected == 0].any()
+    assert np.abs(found / found.sum() - expected).max() < 0.02
+
+
+def test_of_equally_likely_tokens_the_nucleus_has_only_as_many_as_it_needs() -> None:
+    row = np.zeros(1000, dtype=np.float32)
+    rng = random.Random(2)
+    bound = Bound("top_p", 0.25, 1.0)
+    drawn = {draw_nucleus(row, bound, 1.0, rng.random) for _ in range(2000)} - {None}
+    assert max(drawn) < 250
+
+
+def test_a_nucleus_that_is_hardly_ever_hit_is_left_to_be_formed() -> None:
+    row = np.zeros(100_000, dtype=np.float32)
+    row[7] = 20.0
+    assert draw_nucleus(row, Bound("top_p", 0.5, 1.0), 50.0, random.Random(3).random) is None
 
 
 def test_a_masked_token_is_never_drawn() -> None:
