@@ -42,7 +42,7 @@ class PrefillPace:
     """
 
     def __init__(self, budget_ms: float, cost: ChunkCost, n_batch: int) -> None:
-        self.budget_ms = budget_ms
+        self._budget_ms = budget_ms
         self._fixed_ms = cost.fixed_ms
         self._ms_per_token = max(cost.ms_per_token, 1e-6)
         self._n_batch = n_batch
@@ -65,7 +65,7 @@ class PrefillPace:
 
     def chunk(self, *, alone: bool) -> int:
         """Tokens of the next chunk; ``alone``: nobody waits for a token meanwhile."""
-        allowed_ms = self.budget_ms + self._fixed_ms
+        allowed_ms = self._budget_ms + self._fixed_ms
         allowed_ms *= IDLE_BUDGET_FACTOR if alone else 1 / self._risk
         fits = int((allowed_ms - self._fixed_ms) / self._ms_per_token)
         if not alone:

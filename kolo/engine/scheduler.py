@@ -8,9 +8,9 @@ case of their own.
 Policy: first come first served. When both kinds of work exist they take turns, one decode
 batch and one prefill chunk, the chunk as long as fits the time budget, so that no stream waits
 longer than that for another's prompt. Only streams that have shown no more than their first
-token wait longer, a while, for the prompts that came with theirs: a decode of few rows costs
-nearly what one of many does. A sequence whose prompt is just being computed by another waits
-for it and then copies.
+token wait longer, for the short prompts that came with theirs: a decode of few rows costs nearly
+what one of many does, so that all of them end sooner. A sequence whose prompt is just being
+computed by another waits for it and then copies.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from array import array
 from collections import deque
 from dataclasses import dataclass, field
 
-from kolo.engine.pace import IDLE_BUDGET_FACTOR, PrefillPace
+from kolo.engine.pace import PrefillPace
 from kolo.engine.prefix import PrefixCache, Slot, common_prefix
 
-HOLD_BUDGETS = 10
-"""How many time budgets of prefill a stream may wait for its second token."""
+HOLD_MS = 10_000.0
+"""How long a stream may wait for its second token while prompts that came with it are read."""
+SHORT_TOKENS = 512
+"""What is left of a prompt that may be waited for."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +48,8 @@ class Sequence:
     n_prompt: int = 0
     held_ms: float = 0.0
     """Others' prefill since its first token, while that is all it has."""
+    born: int | None = None
+    """How many sequences had arrived when it had its first token."""
 
     @property
     def newborn(self) -> bool:
@@ -118,7 +122,7 @@ class Scheduler:
         self._admit()
         decode = [s for s in self.running if s.remaining == 1 and not s.all_logits]
         prefill = [s for s in self.running if s.remaining > 1 or s.all_logits]
-        hold = bool(prefill) and all(map(self._may_wait, decode))
+        hold = bool(prefill) and all(self._may_wait(one, prefill) for one in decode)
         if decode and not hold and not (prefill and self._decoded_last):
             self._decoded_last = True
             return Decode(sorted(decode, key=_by_slot))
@@ -132,9 +136,15 @@ class Scheduler:
             if sequence.newborn:
                 sequence.held_ms += elapsed_ms
 
-    def _may_wait(self, sequence: Sequence) -> bool:
-        most_ms = (HOLD_BUDGETS - IDLE_BUDGET_FACTOR) * self.pace.budget_ms
-        return sequence.newborn and sequence.held_ms < most_ms
+    def _may_wait(self, sequence: Sequence, prefill: list[Sequence]) -> bool:
+        """Whether its second token can wait until all of ``prefill`` have their first."""
+        if not sequence.newborn or sequence.held_ms >= HOLD_MS:
+            return False
+        if sequence.born is None:
+            sequence.born = self._arrivals
+        return all(
+            other.order < sequence.born and other.remaining <= SHORT_TOKENS for other in prefill
+        )
 
     def advance(self, step: Step) -> None:
         """The batch was computed: its tokens are in the KV now."""

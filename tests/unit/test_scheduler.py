@@ -10,9 +10,9 @@ import pytest
 
 from kolo.engine.backend import NO_ROOM
 from kolo.engine.fake import FakeBackend, Script
-from kolo.engine.prefix import PrefixCache, common_prefix
 from kolo.engine.pace import ChunkCost, PrefillPace
-from kolo.engine.scheduler import Decode, Prefill, Scheduler, Sequence
+from kolo.engine.prefix import PrefixCache, common_prefix
+from kolo.engine.scheduler import HOLD_MS, Decode, Prefill, Scheduler, Sequence
 from kolo.types import LoadParams
 
 
@@ -288,17 +288,37 @@ def test_prompts_that_came_together_are_all_read_before_the_first_goes_on() -> N
     assert len(driver.steps[first_decode].sequences) == 4
 
 
-def test_a_stream_with_one_token_does_not_wait_for_ever_for_others_prompts() -> None:
+def test_nobody_waits_for_a_long_prompt_that_came_along() -> None:
     driver = Driver(parallel=2, chunk=64, ctx=4096)
-    driver.add(prompt(40), generate=50)
+    short = driver.add(prompt(40), generate=50)
     driver.add(prompt(3000, seed=1), generate=1)
-    driver.run()
-    before = 0
-    for step in driver.steps:
-        if isinstance(step, Decode):
-            break
-        before += step.n_tokens
-    assert 40 < before < 1500
+    while len(short.tokens) < 60:
+        driver.step()
+    kinds = "".join("d" if isinstance(step, Decode) else "p" for step in driver.steps)
+    assert "ppp" not in kinds
+
+
+def test_nobody_waits_for_prompts_that_came_later() -> None:
+    driver = Driver(parallel=4, chunk=64)
+    first = driver.add(prompt(100), generate=50)
+    driver.add(prompt(100, seed=1), generate=50)
+    while len(first.tokens) < 101:
+        driver.step()
+    driver.add(prompt(100, seed=2), generate=50)
+    while not isinstance(driver.steps[-1], Decode):
+        driver.step()
+    assert driver.prefilled < 300
+
+
+def test_no_stream_waits_for_its_second_token_beyond_the_limit() -> None:
+    driver = Driver(parallel=32, chunk=64, ctx=1024)
+    for i in range(32):
+        driver.add(prompt(500, seed=i), generate=10)
+    before = 0.0
+    while not driver.steps or not isinstance(driver.steps[-1], Decode):
+        driver.step()
+        before += 1.4 * driver.steps[-1].n_tokens if isinstance(driver.steps[-1], Prefill) else 0
+    assert HOLD_MS < before < 1.1 * HOLD_MS
 
 
 def test_a_stream_that_flows_waits_for_one_chunk_at_a_time() -> None:
