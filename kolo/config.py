@@ -96,7 +96,7 @@ class HistorySettings(Struct, frozen=True, kw_only=True):
     keep_minutes_s: Seconds = field(default=Seconds(2 * 86_400), name="keep_minutes")
     """How long figures of each minute are kept; those of ten minutes remain after that."""
     keep_ten_minutes_s: Seconds = field(default=Seconds(30 * 86_400), name="keep_ten_minutes")
-    """How long those are kept; those of each hour remain for as long as there is room."""
+    """How long those are kept; those of each hour, and of six, remain while there is room."""
 
     def __post_init__(self) -> None:
         if self.max_size_bytes < 4 << 20:

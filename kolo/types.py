@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from kolo.timing import Measure, Measured
+
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 Pooling = Literal["none", "mean", "cls", "last", "rank"]
@@ -64,16 +66,9 @@ class Sampling(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
 
 
 SAMPLER_NAMES = (
-    "penalties",
-    "dry",
-    "top_n_sigma",
-    "top_k",
-    "typical_p",
-    "top_p",
-    "min_p",
-    "xtc",
+    "penalties", "dry", "top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc",
     "temperature",
-)
+)  # fmt: skip
 
 
 class Constraint(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -205,22 +200,6 @@ class Render(Struct, frozen=True, omit_defaults=True, kw_only=True, tag="render"
 
 class Inspect(Struct, frozen=True, tag="inspect"):
     """Ask for ``EngineStats``; answered between two steps."""
-
-
-class Measure(Struct, frozen=True, omit_defaults=True, kw_only=True, tag="measure"):
-    """Time the engine by itself; answered with ``Measured``, or Busy while it has other work.
-
-    What is cached is given up for it, and requests that come meanwhile wait.
-    """
-
-    kind: Literal["prefill", "decode"]
-    """``prefill``: ``width`` prompts of ``n_prompt`` tokens each are read. ``decode``: ``width``
-    sequences that hold ``n_prompt`` tokens each gain ``n_output``."""
-    width: Annotated[int, Meta(ge=1, le=256)] = 1
-    n_prompt: Annotated[int, Meta(ge=1, le=2**27)] = 1
-    n_output: Annotated[int, Meta(ge=1, le=2**20)] = 1
-    seed: Annotated[int, Meta(ge=0)] = 0
-    """Of the random tokens of the prompts."""
 
 
 Operation = Generate | Embed | Rerank | Tokenize | Detokenize | Render | Inspect | Measure
@@ -360,21 +339,6 @@ class EngineStats(Struct, frozen=True, kw_only=True, tag="stats"):
     python_us: float = 0.0
     """Time of all steps outside the backend's own calls."""
     backend_us: float = 0.0
-
-
-class Measured(Struct, frozen=True, kw_only=True, tag="measured"):
-    """What ``Measure`` took, step by step, on the worker's clock.
-
-    Of ``decode`` only steps of the full width are counted, without the first of them, which also
-    copies the prompt.
-    """
-
-    n_tokens: int
-    """Read, or gained by all sequences together."""
-    step_ms: list[float]
-    """Whole steps: scheduling, the backend, drawing greedily, text, encoding the frame."""
-    backend_ms: list[float]
-    """The backend's share of each."""
 
 
 Result = (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
+import sys
 import threading
 import time
 from collections import deque
@@ -189,10 +191,18 @@ class Handler(BaseHTTPRequestHandler):
                 return
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(
+            sys.exception(), ConnectionError | ssl.SSLError
+        ):  # a client that was killed
+            super().handle_error(request, client_address)
+
+
 class Origin:
     """``routes`` by path, without the query; ``prefixes`` for what begins so."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.routes: dict[str, File | Route] = {}
         self.prefixes: dict[str, Route] = {}
         self.seen: list[Seen] = []
@@ -200,10 +210,14 @@ class Origin:
         self.ending = threading.Event()
         self.open: set[socket.socket] = set()
         handler = type("OriginHandler", (Handler,), {"origin": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._server.daemon_threads = False
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
-        self.url = f"http://{self.host}"
+        self.url = f"{'https' if tls else 'http'}://{self.host}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
 
     def put(self, path: str, body: bytes, **more: Any) -> File:
         """Serve ``body``; the same path twice is a change upstream."""

@@ -17,7 +17,7 @@ PAGE = Path(__file__).parents[1] / "docs/metrics.md"
 INTRO = """\
 # Metrics
 
-A server that runs tells its numbers in five ways. None of them asks, wakes, loads or delays a
+A server that runs tells its numbers in five ways. None of them wakes, loads or delays a
 model.
 
 | for | where |
@@ -79,7 +79,7 @@ $ curl 'localhost:8080/v1/monitor/runs?engine=guide'
 `metric` is one of those below, or several with commas. `engine` (or `gpu`) says whose; without it
 all engines are one: counters add up, percentiles are those of all values together, gauges are of
 the sum (of `kv_share`, the share of all cells). `from` and `to` are unix times, or seconds before
-now if negative. `step` is the seconds of one point; left out, there are 300 points at most. Where
+now if negative. `step` is the seconds of one point; left out, there are 360 points at most. Where
 figures as fine as `step` are no longer kept, `step_s` of the answer is longer. A counter has
 `total` and `per_s`, a gauge `mean` and `max`, a distribution `n`, `mean`, `p50`, `p95`, `p99` and
 `max`. A step in which the server was not up has neither.
@@ -136,7 +136,7 @@ def _table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def _own() -> Iterable[tuple[str, ...]]:
     for family in FAMILIES:
-        yield f"`{family.name}`", family.kind, ", ".join(family.labels) or "–", family.text
+        yield f"`{family.name}`", family.kind, ", ".join(family.labels), family.text
 
 
 def _others() -> Iterable[tuple[str, ...]]:
@@ -146,7 +146,7 @@ def _others() -> Iterable[tuple[str, ...]]:
 
 
 def _names(names: tuple[str, ...]) -> str:
-    return ", ".join(f"`{name}`" for name in names) or "–"
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _history() -> Iterable[tuple[str, ...]]:

@@ -1,7 +1,17 @@
 """Measuring: loads on servers and engines, what they took, and what can be said of it.
 
-``result`` is the document of a run, which every report and comparison is made from. ``workload``
-says what is asked, ``load`` when, ``wire`` and ``request`` send it and keep the times, ``target``
-knows who is asked, ``runner`` takes turns; ``stats``, ``metrics``, ``summary`` and ``compare``
-do the sums, ``report_*`` write them down, ``shelf`` keeps runs.
+The way of a run: ``acquaint`` gets to know each target (``private`` starts one), ``workloads`` and
+``constrained`` make sessions of requests out of ``prompts``, ``load`` plays them by users or at a
+rate, ``request`` keeps the times of each over ``wire`` and ``framing``, ``watch`` and ``host`` see
+what the machine does, and ``runner`` has the targets take turns. All of it fills the one document
+in ``result``.
+
+What is made of a document: ``metrics`` has every figure with its formula, ``stats`` the
+percentiles and intervals, ``summary`` the rows, ``goals`` and ``compare`` the judgements,
+``verdict`` the doubts and the exit code, ``tables`` the cells that ``report_text`` and
+``report_html`` lay out; ``shelf`` keeps it.
+
+Below HTTP: ``layers`` says what ``probe`` (an engine timed inside its worker) and ``shapes`` (a
+model of a known shape with random weights, by ``synth``) are asked through; ``outlook`` tells what
+a machine would do with a model.
 """

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from kolo.bench.prompts import Prompter
-from kolo.bench.request import CHAT, COMPLETIONS, Answer, Ask, perform
+from kolo.bench.request import CHAT, COMPLETIONS, Answer, Ask, Tally, perform
 from kolo.bench.result import Target
 from kolo.bench.wire import Endpoint
 
@@ -31,6 +31,7 @@ class Client:
         self.prompter = prompter
         self.pid = pid
         """Of the server, where it is a process of this machine."""
+        self.tally = Tally()
         self.usage = True
         """It takes ``stream_options``."""
         self._body = body
@@ -64,6 +65,7 @@ class Client:
             round_began=round_began,
             late_ms=late_ms,
             first=first,
+            tally=self.tally,
             silence_s=self._silence_s,
         )
 

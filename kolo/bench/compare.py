@@ -19,6 +19,7 @@ SHOWN: tuple[tuple[str, str], ...] = (
     ("itl", "p50"),
     ("itl", "p95"),
     ("gap", "p95"),
+    ("stall", "p50"),
     ("user_tok_s", "p50"),
     ("prompt_tok_s", "p50"),
     ("memory_bytes", "max"),

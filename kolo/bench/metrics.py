@@ -43,9 +43,14 @@ def _user_rate(sample: Sample) -> float | None:
 
 
 def _prompt_rate(sample: Sample) -> float | None:
-    if sample.prompt_tokens is None or not sample.ttft_ms:
+    computed = _computed(sample)
+    return computed / sample.ttft_ms * 1000 if computed is not None and sample.ttft_ms else None
+
+
+def _computed(sample: Sample) -> float | None:
+    if sample.prompt_tokens is None:
         return None
-    return (sample.prompt_tokens - (sample.cached_tokens or 0)) / sample.ttft_ms * 1000
+    return sample.prompt_tokens - (sample.cached_tokens or 0)
 
 
 def _gaps(round: Round, samples: list[Sample]) -> list[float]:
@@ -88,6 +93,11 @@ METRICS: dict[str, Metric] = {
             "between two reads that bring text, of all requests together; pieces that come in "
             "one read count as one (others call this, by piece, ITL)",
             _gaps,
+        ),
+        Metric(
+            "stall", "stall", "ms", "lower", "round",
+            "the longest gap of a round",
+            lambda round, samples: sorted(_gaps(round, samples))[-1:],
         ),
         Metric(
             "e2e", "E2E", "ms", "lower", "request",
@@ -138,6 +148,11 @@ METRICS: dict[str, Metric] = {
             "cached_tokens", "cached tokens", "tokens", "neither", "request",
             "of the prompt, not computed again (usage.prompt_tokens_details.cached_tokens)",
             _each(lambda sample: sample.cached_tokens),
+        ),
+        Metric(
+            "computed_tokens", "computed tokens", "tokens", "lower", "request",
+            "prompt tokens - cached tokens",
+            _each(_computed),
         ),
         Metric(
             "output_tokens", "output tokens", "tokens", "neither", "request",
@@ -202,8 +217,8 @@ def formulas() -> str:
     lines.append(
         "percentiles\n    interpolated between neighbours; the p-th is given from 100/(100-p) "
         "samples on: p90 from 10, p95 from 20, p99 from 100\n"
-        "ratio\n    of the medians over all rounds, to the first target; in brackets the 95 % "
-        "interval of a bootstrap\n    over rounds and the samples in them, from 3 rounds on\n"
+        "ratio\n    of the same figure over all rounds, to the first target; in brackets the 95 % "
+        "interval of a bootstrap\n    over rounds and the samples in them, from 5 rounds on\n"
         "overhead\n    (time the engine alone would take for a round / time the whole path took) "
         "as a rate: engine tok/s is\n    width * output / (width * prompt / prefill rate + width * "
         "output / decode rate), overhead is\n    engine tok/s / tok/s out - 1"

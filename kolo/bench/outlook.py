@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from msgspec import Struct
 
 from kolo.bench.dimensions import Dimensions
@@ -62,9 +60,6 @@ class Outlook(Struct, frozen=True, kw_only=True):
     kv_bytes_per_token: int
     fixed_bytes: int
     """What a loaded model takes without any KV cache, as it is estimated."""
-    how: Literal["measured", "extrapolated"] = "measured"
-    basis: str = ""
-    """Of what was extrapolated."""
 
     def users_that_fit(self, free_bytes: int, ctx: int = USER_CTX) -> int:
         """Users of ``ctx`` tokens that ``free_bytes`` have room for, beside the weights."""

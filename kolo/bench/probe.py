@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import PurePath
 
 import psutil
 
@@ -18,7 +19,7 @@ from kolo.bench.result import EngineCell
 from kolo.config import Settings
 from kolo.manager.engine import Engine
 from kolo.manager.manager import Manager
-from kolo.types import Measure
+from kolo.timing import Measure
 
 _SPARE_TOKENS = 8
 """Beyond what is measured: a step to begin with, one that is being computed, and the next."""
@@ -76,8 +77,10 @@ async def loaded(
     """
     own = settings.engine
     overrides = {"ctx": own.ctx or ctx + _SPARE_TOKENS, "parallel": own.parallel or parallel}
+    # Its log is found by its name, which is the same in every run, and its path is not.
+    name = PurePath(model).stem if "/" in model else None
     async with Manager(settings) as manager:
-        yield await manager.load(model, overrides=overrides)
+        yield await manager.load(model, overrides=overrides, id=name)
 
 
 async def repeat(engine: Engine, cell: EngineCell, *, seed: int) -> None:

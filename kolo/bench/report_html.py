@@ -10,7 +10,7 @@ from kolo.bench.metrics import METRICS
 from kolo.bench.result import Row, Run
 from kolo.bench.summary import groups_of, values_by_round
 from kolo.bench.svg import Line, chart
-from kolo.bench.tables import Grid, engine_grid, main_grid, ratio_grid, remarks
+from kolo.bench.tables import Grid, Section, engine_grid, main_sections, ratio_sections, remarks
 
 STYLE = """
 :root { color-scheme: light dark; --ground: #fff; --text: #1c1f24; --faint: #667; --rule: #ddd }
@@ -20,6 +20,7 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; background: var(--ground); color: var(--text);
   max-width: 1180px; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.4rem; margin-bottom: 0 } h2 { font-size: 1.05rem; margin-top: 2rem }
+h3 { font-size: .95rem; margin: 1rem 0 .3rem }
 .faint, dt { color: var(--faint) }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap }
@@ -56,13 +57,14 @@ def page(run: Run) -> str:
         f'<p class="faint">kolo bench {escape(run.kolo)}, {when}, {run.elapsed_s:.0f} s'
         f"{', stopped before its end' if run.partial else ''}</p>",
     ]
-    for name, grid in (
-        ("", main_grid(run)),
-        ("Over the first target", ratio_grid(run)),
-        ("The engine alone", engine_grid(run)),
-    ):
-        if grid is not None:
-            parts += [f"<h2>{name}</h2>" if name else "", _table(grid)]
+    parts += _sections(main_sections(run))
+    ratios = ratio_sections(run)
+    if ratios:
+        parts.append(f"<h2>Over {escape(run.targets[0].name)}</h2>")
+        parts += _sections(ratios)
+    engine = engine_grid(run)
+    if engine is not None:
+        parts += ["<h2>The engine alone</h2>", _table(engine)]
     plots = [plot for plot in (*_by_load(run), *_distributions(run)) if plot]
     if plots:
         parts.append(f'<div class="plots">{"".join(plots)}</div>')
@@ -74,6 +76,13 @@ def page(run: Run) -> str:
     )
     parts.append(f"<h2>How it is computed</h2><dl>{formulas}</dl></html>")
     return "\n".join(part for part in parts if part) + "\n"
+
+
+def _sections(sections: list[Section]) -> Iterator[str]:
+    for section in sections:
+        if section.heading:
+            yield f"<h3>{escape(section.heading)}</h3>"
+        yield _table(section.grid)
 
 
 def _table(grid: Grid) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kolo.bench.outlook import DEPTH, USER_CTX, Outlook
+from kolo.bench.outlook import USER_CTX, Outlook
 from kolo.manager.machine import Machine
 from kolo.manager.memory import human
 
@@ -11,28 +11,33 @@ _READING_SPEED = 10.0
 
 
 def lines(outlook: Outlook, machine: Machine) -> list[str]:
-    """What the machine would do, what it holds, and on what the numbers stand."""
+    """What the machine would do, what it holds, and on what the numbers stand; each line short
+    enough for a terminal of 80 columns."""
     name = f"{outlook.name}:{outlook.quant.lower()}"
-    shown = [
+    users = outlook.users_that_fit(machine.available_bytes)
+    return [
         f"{name} · {_count(outlook.n_params)} weights, {_size(outlook.size_bytes)} to download",
         f"{outlook.cpu}, {outlook.threads} threads{_gpu(outlook)}, llama.cpp {outlook.llama_cpp}",
         "",
-        "first token   "
-        + " · ".join(
-            f"{_duration(row.ttft_ms)} after {row.n_tokens:,} tokens" for row in outlook.reading
+        *_table(
+            ("prompt tokens", [f"{row.n_tokens:,}" for row in outlook.reading]),
+            ("first token", [_duration(row.ttft_ms) for row in outlook.reading]),
         ),
         "",
-        *_table(outlook),
-        "",
-        f"memory        {human(outlook.weights_bytes)} of weights, "
-        f"{_size(outlook.kv_bytes_per_token)} a token: "
-        f"{_users(outlook.users_that_fit(machine.available_bytes))} of {USER_CTX:,} tokens fit in "
-        f"the {human(machine.available_bytes)} that are free",
+        *_table(
+            ("users", [str(row.users) for row in outlook.writing]),
+            ("tok/s each", [_rate(row.each_per_s) for row in outlook.writing]),
+            ("tok/s in all", [_rate(row.tokens_per_s) for row in outlook.writing]),
+        ),
         _comfort(outlook),
         "",
-        _basis(outlook),
+        f"{human(outlook.weights_bytes)} of weights, {_size(outlook.kv_bytes_per_token)} of KV "
+        "cache a token",
+        f"{_users(users)} of {USER_CTX:,} tokens fit in the {human(machine.available_bytes)} that "
+        "are free",
+        "",
+        "measured in the engine with random weights of this shape; HTTP comes on top",
     ]
-    return shown
 
 
 def short(outlook: Outlook) -> str:
@@ -45,29 +50,15 @@ def short(outlook: Outlook) -> str:
     return ", ".join(parts) + " on this machine"
 
 
-def _table(outlook: Outlook) -> list[str]:
-    rows = [
-        ("users", [str(row.users) for row in outlook.writing]),
-        ("tok/s each", [_rate(row.each_per_s) for row in outlook.writing]),
-        ("tok/s in all", [_rate(row.tokens_per_s) for row in outlook.writing]),
-    ]
-    return [f"{name:<14}" + "".join(f"{cell:>8}" for cell in cells) for name, cells in rows]
+def _table(*rows: tuple[str, list[str]]) -> list[str]:
+    return [f"{name:<14}" + "".join(f"{cell:>9}" for cell in cells) for name, cells in rows]
 
 
 def _comfort(outlook: Outlook) -> str:
     users = outlook.users_at(_READING_SPEED)
     if users:
-        return f"{_users(users)} at once get {_READING_SPEED:g} tok/s or more each"
+        return f"{_users(users)} at once: {_READING_SPEED:g} tok/s or more each"
     return f"not even one user gets {_READING_SPEED:g} tok/s"
-
-
-def _basis(outlook: Outlook) -> str:
-    if outlook.how == "extrapolated":
-        return f"an estimate: {outlook.basis}"
-    return (
-        f"measured in the engine with random weights of this shape, which cost what the real ones "
-        f"do; each answer {DEPTH} tokens deep; HTTP comes on top"
-    )
 
 
 def _gpu(outlook: Outlook) -> str:

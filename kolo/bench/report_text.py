@@ -10,17 +10,21 @@ import msgspec
 
 from kolo.bench.metrics import METRICS
 from kolo.bench.result import Figure, Run
-from kolo.bench.tables import Grid, engine_grid, main_grid, ratio_grid, remarks
+from kolo.bench.tables import Grid, Section, engine_grid, main_sections, ratio_sections, remarks
 
 STATS = ("n", "mean", "std", "min", "p50", "p90", "p95", "p99", "max")
 
 
 def markdown(run: Run) -> str:
     """Tables and remarks, to be pasted where people read them."""
-    grids = [main_grid(run), ratio_grid(run), engine_grid(run)]
-    parts = [_markdown_table(grid) for grid in grids if grid is not None]
-    if len(parts) > 1 and grids[1] is not None:
-        parts.insert(1, f"Over {run.targets[0].name}, medians with 95 % intervals:")
+    parts = list(_markdown_sections(main_sections(run)))
+    ratios = ratio_sections(run)
+    if ratios:
+        parts.append(f"Over {run.targets[0].name}, ratios with 95 % intervals:")
+        parts += _markdown_sections(ratios)
+    engine = engine_grid(run)
+    if engine is not None:
+        parts.append(_markdown_table(engine))
     notes = "\n".join(f"- {line}" for line in remarks(run))
     return "\n\n".join([*parts, notes]) + "\n"
 
@@ -61,6 +65,13 @@ def json_lines(run: Run) -> Iterator[bytes]:
                     **msgspec.to_builtins(sample),
                 }
                 yield msgspec.json.encode(line) + b"\n"
+
+
+def _markdown_sections(sections: list[Section]) -> Iterator[str]:
+    for section in sections:
+        if section.heading:
+            yield f"**{section.heading}**"
+        yield _markdown_table(section.grid)
 
 
 def _plain(figure: Figure, stat: str) -> str:

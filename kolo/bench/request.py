@@ -37,6 +37,12 @@ class Ask(Struct, frozen=True, kw_only=True):
     """Says what is wrong with a text, given whether the length limit cut it; empty if nothing."""
 
 
+class Tally(Struct):
+    """Pieces of text that came so far, of all requests that share it: for who watches."""
+
+    pieces: int = 0
+
+
 class Answer(Struct, frozen=True):
     sample: Sample
     text: str = ""
@@ -87,7 +93,7 @@ _decode = msgspec.json.Decoder(_Chunk).decode
 class Reading:
     """Takes a streamed answer as it comes and keeps what a sample needs."""
 
-    def __init__(self, ask: Ask, first: asyncio.Event | None) -> None:
+    def __init__(self, ask: Ask, first: asyncio.Event | None, tally: Tally) -> None:
         self.first_s: float | None = None
         self.last_s: float | None = None
         self.done = False
@@ -100,6 +106,7 @@ class Reading:
         self.text: list[str] = []
         self._keep_text = ask.keep_text or ask.check is not None
         self._event = first
+        self._tally = tally
         self._latest_s = 0.0
         self._reader = Reader()
 
@@ -150,6 +157,7 @@ class Reading:
 
     def _count(self, brought: int, now: float) -> None:
         self.n_pieces += brought
+        self._tally.pieces += brought
         if self.first_s is None:
             self.first_s = now
             if self._event is not None:
@@ -167,6 +175,7 @@ async def perform(
     round_began: float,
     late_ms: float = 0.0,
     first: asyncio.Event | None = None,
+    tally: Tally | None = None,
     silence_s: float = 600.0,
 ) -> Answer:
     """Send ``body`` and read the answer to its end. What goes wrong is in the sample.
@@ -174,7 +183,7 @@ async def perform(
     ``first`` is set with the first token, and in any case at the end. Times are of the running
     loop's clock; ``round_began`` is on it too.
     """
-    reading = Reading(ask, first)
+    reading = Reading(ask, first, tally or Tally())
     now = asyncio.get_running_loop().time
     asked = now()
     try:

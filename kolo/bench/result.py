@@ -233,7 +233,7 @@ class Figure(Struct, frozen=True, kw_only=True):
 
 
 class Ratio(Struct, frozen=True, kw_only=True):
-    """This target's median over the first target's, and the 95 % interval of it."""
+    """A figure of this target over the first target's, and the 95 % interval of it."""
 
     value: float
     low: float | None = None
@@ -255,6 +255,7 @@ class Row(Struct, kw_only=True):
     figures: dict[str, Figure]
     """By metric; ``kolo bench --formulas`` says what each is."""
     ratios: dict[str, Ratio] = {}
+    """By metric and statistic: ``ttft.p95``."""
     engine_tok_s: float | None = None
     """What the engine alone would do with the same work."""
     overhead_percent: float | None = None

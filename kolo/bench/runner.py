@@ -18,12 +18,13 @@ from msgspec import Struct
 from kolo.bench.client import Client
 from kolo.bench.goals import Condition
 from kolo.bench.load import Playing, play_rate, play_users
+from kolo.bench.request import Tally
 from kolo.bench.result import Cell, Load, Round, Row, Run
 from kolo.bench.sessions import Workload
 from kolo.bench.summary import goals_of, rows_of
 from kolo.bench.watch import ReadGpus, watched
 
-LEAST_REQUESTS = 8
+LEAST_REQUESTS = 4
 """Of a round, for each target, where the command line does not say."""
 ROUND_S = 30.0
 """Where neither a number nor a time is given, no request is begun after so long."""
@@ -41,7 +42,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     workloads: Sequence[Workload]
     loads: Sequence[Load]
     """In the order in which they are climbed."""
-    rounds: int = 3
+    rounds: int = 5
     requests: int | None = None
     """Sessions of a round; None is as many as the load asks for."""
     duration_s: float | None = None
@@ -65,7 +66,8 @@ class Progress(Struct, kw_only=True):
     requests: int = 0
     expected: int | None = None
     errors: int = 0
-    output_tokens: int = 0
+    pieces: int = 0
+    """Of text, of requests that are still under way too: about as many as tokens."""
     elapsed_s: float = 0.0
     ttft_ms: float | None = None
     done_rounds: int = 0
@@ -146,7 +148,7 @@ class Runner:
         n = self._sessions(workload, load)
         playing = Playing(client, round)
         progress = self._progress(cell, index, n)
-        telling = asyncio.create_task(self._keep_telling(progress, playing))
+        telling = asyncio.create_task(self._keep_telling(progress, playing, client.tally))
         try:
             async with watched(round, client.pid, self._gpus):
                 await self._play(playing, workload, load, client, index, n)
@@ -198,7 +200,7 @@ class Runner:
             assert needed is not None
             return needed
         if plan.requests is not None:
-            return plan.requests
+            return max(plan.requests, load.concurrency)  # a sweep gets to any number of users
         if plan.duration_s is not None:
             return 1 << 30
         return needed if needed is not None else max(LEAST_REQUESTS, 2 * load.concurrency)
@@ -225,7 +227,7 @@ class Runner:
     def _progress(self, cell: Cell, index: int, n: int) -> Progress:
         return Progress(
             target=cell.target,
-            workload=cell.workload,
+            workload=cell.workload if len(self._plan.workloads) > 1 else "",
             load=cell.load.name,
             round=index + 1,
             rounds=self._plan.rounds,
@@ -233,14 +235,15 @@ class Runner:
             all_rounds=self._all_rounds,
         )
 
-    async def _keep_telling(self, progress: Progress, playing: Playing) -> None:
+    async def _keep_telling(self, progress: Progress, playing: Playing, tally: Tally) -> None:
+        now, pieces = asyncio.get_running_loop().time, tally.pieces
         while True:
             samples = playing.round.samples
             progress.done_rounds = self._done_rounds
             progress.requests = len(samples)
             progress.errors = sum(sample.error is not None for sample in samples)
-            progress.output_tokens = sum(sample.output_tokens for sample in samples)
-            progress.elapsed_s = playing.round.elapsed_s
+            progress.pieces = tally.pieces - pieces
+            progress.elapsed_s = now() - playing.began
             latest = [sample.ttft_ms for sample in samples[-9:] if sample.ttft_ms is not None]
             progress.ttft_ms = sorted(latest)[len(latest) // 2] if latest else None
             self._tell(progress)

@@ -24,12 +24,12 @@ import msgspec
 import psutil
 from msgspec import Struct
 
+from kolo.bench.blueprint import header, plan
 from kolo.bench.dimensions import Architecture, Dimensions
 from kolo.bench.known import KNOWN
 from kolo.bench.layers import Tell
 from kolo.bench.quants import BASE_TYPES
 from kolo.bench.result import Shape
-from kolo.bench.synth import header, plan, synthesize
 from kolo.errors import BadParameter, ConfigError, LoadFailed
 from kolo.manager.memory import human
 from kolo.models.header import Header
@@ -38,7 +38,9 @@ from kolo.paths import find_paths
 
 DEFAULT_QUANT = "Q4_K_M"
 _QUANT_SUFFIX = re.compile(r"[:.-](i?q\d\w*|b?f16|f32|mxfp4)(\.gguf)?$", re.IGNORECASE)
-_VARIANTS = re.compile(r"-(instruct|it|chat|base|coder|math|hf|gguf|preview|v\d+(\.\d+)*)\b")
+_VARIANTS = re.compile(
+    r"^(hf|ollama|meta)-|-(instruct|it|chat|base|coder|math|hf|gguf|preview|v\d+(\.\d+)*)\b"
+)
 _SPARE_DISK_BYTES = 256 << 20
 
 
@@ -132,6 +134,8 @@ def disk_free_bytes(folder: Path) -> int:
 
 
 async def _write(wanted: Wanted, path: Path, tell: Tell) -> None:
+    from kolo.bench.synth import synthesize  # numpy, which only writing needs
+
     total = wanted.result().size_bytes
     stop = threading.Event()
     done = 0

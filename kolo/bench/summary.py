@@ -8,10 +8,18 @@ from collections.abc import Sequence
 from kolo.bench.goals import Condition, kept, parse_goal
 from kolo.bench.metrics import GOODPUT, METRICS, answered
 from kolo.bench.result import Cell, EngineCell, Figure, Row, Run, Sample
-from kolo.bench.stats import figure, ratio
+from kolo.bench.stats import figure, least, ratio
 
-RATIOS = ("tok_s", "ttft", "itl", "gap", "user_tok_s", "prompt_tok_s", "e2e")
-"""Metrics that several targets are compared by."""
+RATIOS = (
+    ("ttft", "p50"),
+    ("ttft", "p95"),
+    ("itl", "p50"),
+    ("gap", "p95"),
+    ("stall", "p50"),
+    ("tok_s", "p50"),
+)
+"""What several targets are compared by."""
+_RANKS = {"p50": 50.0, "p95": 95.0}
 
 
 def summarize(run: Run) -> list[Row]:
@@ -30,9 +38,9 @@ def rows_of(cell: Cell, goals: Sequence[Condition]) -> list[Row]:
 
 
 def groups_of(cell: Cell) -> list[str]:
-    """The groups in the order in which they first came; one empty name where there are none."""
-    found = dict.fromkeys(sample.group for round in cell.rounds for sample in round.samples)
-    return list(found) or [""]
+    """The groups of the cell's requests; one empty name where there are none."""
+    found = {sample.group for round in cell.rounds for sample in round.samples}
+    return sorted(found) or [""]
 
 
 def values_by_round(cell: Cell, key: str, group: str) -> list[list[float]]:
@@ -85,7 +93,7 @@ def _goodput(cell: Cell, group: str, goals: Sequence[Condition]) -> Figure:
 
 
 def _add_ratios(run: Run, rows: list[Row]) -> None:
-    """Ratios of medians to the first target, under the same workload, load and group."""
+    """Ratios to the first target, under the same workload, load and group."""
     if len(run.targets) < 2:
         return
     first = run.targets[0].name
@@ -95,15 +103,13 @@ def _add_ratios(run: Run, rows: list[Row]) -> None:
         if row.target == first or base is None:
             continue
         cell = cells[row.target, row.workload, row.load]
-        for key in RATIOS:
-            found = ratio(
-                values_by_round(cell, key, row.group),
-                values_by_round(base, key, row.group),
-                paired=True,
-                seed=run.seed,
-            )
+        for key, stat in RATIOS:
+            rounds = [values_by_round(each, key, row.group) for each in (cell, base)]
+            if min(sum(map(len, each)) for each in rounds) < least(_RANKS[stat]):
+                continue
+            found = ratio(*rounds, rank=_RANKS[stat], paired=True, seed=run.seed)
             if found is not None:
-                row.ratios[key] = found
+                row.ratios[f"{key}.{stat}"] = found
 
 
 def _add_engine(run: Run, rows: list[Row]) -> None:

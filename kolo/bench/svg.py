@@ -13,6 +13,9 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 16, 34, 46
 COLOURS = ("#2f6fde", "#d9572b", "#2a9d63", "#8a4fd3", "#b8860b", "#c2397d")
 """Told apart by people who see red and green alike, and on light and dark ground."""
 
+MOST_MARKED = 8
+"""So few places on the horizontal axis are marked themselves, and no round numbers."""
+
 
 class Line(Struct, frozen=True):
     """One series. ``steps`` draws it as a distribution."""
@@ -32,6 +35,8 @@ def chart(
     xs = [x for line in drawn for x, _ in line.points]
     ys = [y for line in drawn for _, y in line.points]
     horizontal = _Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT, log=log_x and min(xs) > 0)
+    if len(set(xs)) <= MOST_MARKED:
+        horizontal.ticks = sorted(set(xs))
     vertical = _Axis(0.0, max(ys) or 1.0, HEIGHT - BOTTOM, TOP)
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',

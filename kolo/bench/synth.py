@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from kolo.bench.blueprint import metadata, plan
 from kolo.bench.dimensions import Dimensions, Role
-from kolo.bench.quants import FILE_TYPE_NUMBERS, tensor_type
 from kolo.bench.vocabulary import vocabulary
 from kolo.models.ggml import BLOCKS
-from kolo.models.header import Header, TensorInfo
-from kolo.models.writer import Value, data_bytes, lay_out, write_gguf
+from kolo.models.header import TensorInfo
+from kolo.models.writer import write_gguf
 
 _Bytes = npt.NDArray[np.uint8]
 
@@ -45,31 +45,6 @@ _SCALES = {
 }
 
 
-def plan(model: Dimensions, recipe: str) -> list[TensorInfo]:
-    """The tensors of the file, each in the type that llama.cpp's ``recipe`` gives it."""
-    return lay_out(
-        (tensor.name, tensor.shape, tensor_type(model, recipe, tensor))
-        for tensor in model.tensors()
-    )
-
-
-def header(model: Dimensions, recipe: str, path: Path) -> Header:
-    """What ``read_header`` would say of the file, before there is one.
-
-    Its size counts the tensors alone.
-    """
-    tensors = plan(model, recipe)
-    return Header(
-        path=path,
-        version=3,
-        metadata=dict(_metadata(model, recipe, "", {})),
-        tensors=tensors,
-        data_offset=0,
-        file_bytes=data_bytes(tensors),
-        alignment=32,
-    )
-
-
 def synthesize(
     path: Path,
     model: Dimensions,
@@ -89,7 +64,7 @@ def synthesize(
     try:
         write_gguf(
             unfinished,
-            _metadata(model, recipe, name, vocabulary(model.vocab)),
+            metadata(model, recipe, name, vocabulary(model.vocab)),
             plan(model, recipe),
             draw.pieces,
             on_written,
@@ -98,20 +73,6 @@ def synthesize(
     finally:
         unfinished.unlink(missing_ok=True)
     return path
-
-
-def _metadata(
-    model: Dimensions, recipe: str, name: str, words: dict[str, Value]
-) -> dict[str, Value]:
-    return {
-        "general.architecture": model.arch,
-        "general.type": "model",
-        "general.name": name or f"random {model.arch}",
-        "general.file_type": FILE_TYPE_NUMBERS[recipe],
-        "general.quantization_version": 2,
-        **model.metadata(),
-        **words,
-    }
 
 
 class _Draw:

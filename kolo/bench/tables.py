@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from kolo.bench.metrics import METRICS
 from kolo.bench.result import EngineCell, Figure, Ratio, Row, Run
 from kolo.bench.stats import MIN_ROUNDS, figure, least
+from kolo.bench.summary import RATIOS
 
 MISSING = "\N{EN DASH}"
 
@@ -63,7 +65,7 @@ LATENCIES = (
     ("ITL p50", "itl", "p50"),
     ("ITL p95", "itl", "p95"),
     ("gap p95", "gap", "p95"),
-    ("gap max", "gap", "max"),
+    ("stall", "stall", "p50"),
 )
 RATES = (
     ("tok/s user", "user_tok_s", "p50"),
@@ -72,53 +74,71 @@ RATES = (
 )
 
 
-def main_grid(run: Run) -> Grid:
-    """Latencies in milliseconds and rates, a row for each cell; columns that say the same in
-    every row, and are not numbers, are left out."""
-    rows = run.summary
+class Section(Struct, frozen=True):
+    """A table of one workload. The heading is empty where there is only one."""
+
+    heading: str
+    grid: Grid
+
+
+def main_sections(run: Run) -> list[Section]:
+    """Latencies in milliseconds and rates, a row for each cell."""
+    return [Section(heading, _main_grid(run, rows)) for heading, rows in _by_workload(run)]
+
+
+def ratio_sections(run: Run) -> list[Section]:
+    """How the other targets compare with the first; nothing for one target."""
+    found = [(heading, [row for row in rows if row.ratios]) for heading, rows in _by_workload(run)]
+    return [Section(heading, _ratio_grid(rows)) for heading, rows in found if rows]
+
+
+def _by_workload(run: Run) -> list[tuple[str, list[Row]]]:
+    names = list(dict.fromkeys(row.workload for row in run.summary))
+    return [
+        (name if len(names) > 1 else "", [row for row in run.summary if row.workload == name])
+        for name in names
+    ]
+
+
+def _names(rows: Sequence[Row], *, target: bool) -> list[Column]:
+    """The columns that tell rows apart."""
     columns = [
         Column("TARGET", tuple(row.target for row in rows), numbers=False),
-        Column("WORKLOAD", tuple(row.workload for row in rows), numbers=False),
         Column("PART", tuple(row.group or "all" for row in rows), numbers=False),
-        Column("LOAD", tuple(row.load for row in rows), numbers=False),
     ]
-    columns = [each for each in columns if each.title == "LOAD" or len(set(each.cells)) > 1]
+    shown = [
+        each for each in columns if len(set(each.cells)) > 1 or (target and each is columns[0])
+    ]
+    return [*shown, Column("LOAD", tuple(row.load for row in rows), numbers=False)]
+
+
+def _main_grid(run: Run, rows: Sequence[Row]) -> Grid:
+    columns = _names(rows, target=False)
     columns.append(Column("REQ", tuple(str(row.requests) for row in rows)))
     if any(row.errors for row in rows):
         columns.append(Column("ERR", tuple(str(sum(row.errors.values())) for row in rows)))
     for title, key, stat in (*LATENCIES, *RATES):
         cells = tuple(number(getattr(row.figures[key], stat)) for row in rows)
-        if (key, stat) != ("ttft", "p99") or any(cell != MISSING for cell in cells):
-            columns.append(Column(title, cells))
+        columns.append(Column(title, cells))
     if run.goals:
         columns.append(Column("goodput/s", tuple(_goodput(row) for row in rows)))
-        columns.append(Column("GOAL", tuple(_goal(row) for row in rows), numbers=False))
+        columns.append(Column("GOAL", tuple(_goal(row) for row in rows)))
     if any(row.engine_tok_s is not None for row in rows):
         columns.append(Column("engine", tuple(number(row.engine_tok_s) for row in rows)))
         columns.append(Column("overhead", tuple(_percent(row.overhead_percent) for row in rows)))
     return Grid(columns)
 
 
-def ratio_grid(run: Run) -> Grid | None:
-    """How the other targets compare with the first; None for one target."""
-    rows = [row for row in run.summary if row.ratios]
-    if not rows:
-        return None
-    keys = [key for key in METRICS if any(key in row.ratios for row in rows)]
-    names = [
-        Column("TARGET", tuple(row.target for row in rows), numbers=False),
-        Column("WORKLOAD", tuple(row.workload for row in rows), numbers=False),
-        Column("PART", tuple(row.group or "all" for row in rows), numbers=False),
-        Column("LOAD", tuple(row.load for row in rows), numbers=False),
-    ]
-    names = [each for each in names if each.title in ("TARGET", "LOAD") or len(set(each.cells)) > 1]
-    return Grid(
-        names
-        + [
-            Column(METRICS[key].title, tuple(ratio_text(row.ratios.get(key)) for row in rows))
-            for key in keys
-        ]
-    )
+def _ratio_grid(rows: Sequence[Row]) -> Grid:
+    columns = _names(rows, target=True)
+    for key, stat in RATIOS:
+        name = f"{key}.{stat}"
+        if any(name in row.ratios for row in rows):
+            metric = METRICS[key]
+            title = metric.title if metric.per == "round" else f"{metric.title} {stat}"
+            cells = tuple(ratio_text(row.ratios.get(name)) for row in rows)
+            columns.append(Column(title, cells))
+    return Grid(columns)
 
 
 def engine_grid(run: Run) -> Grid | None:
@@ -269,12 +289,16 @@ def _about_costs(run: Run) -> list[str]:
             peak = max((row.figures[key].max or 0 for row in rows), default=0)
             if peak:
                 parts.append(f"{size(peak)} {words} at most")
+        queues = [row.figures["queue"].p50 for row in rows if row.figures["queue"].n]
+        if queues:
+            parts.append(f"{number(max(each or 0.0 for each in queues))} ms in the queue at worst")
         energy = [row.figures["j_per_token"].p50 for row in rows if row.figures["j_per_token"].n]
         if energy:
             parts.append(f"{number(min(each for each in energy if each))} J/token at best")
         prompt, cached = _prompts(run, target.name)
-        if prompt and cached:
-            parts.append(f"{cached / prompt:.0%} of prompt tokens cached".replace("%", " %"))
+        if prompt and cached / prompt >= 0.005:
+            share = f"{cached / prompt:.0%}".replace("%", " %")
+            parts.append(f"{prompt - cached} prompt tokens computed, {share} cached")
         if parts:
             lines.append(f"{target.name}: {', '.join(parts)}")
     return lines
@@ -304,14 +328,12 @@ def _about_errors(run: Run) -> list[str]:
 def _about_missing(run: Run) -> list[str]:
     """Why a percentile is not there."""
     lines = []
-    for rank, stat in ((95, "p95"), (99, "p99")):
-        ns = [row.figures["ttft"].n for row in run.summary]
-        short = [n for n in ns if n < least(rank)]
-        if short and (stat != "p99" or len(short) == len(ns)):
-            lines.append(
-                f"{stat} needs {least(rank)} requests, here are {max(short)}: more --rounds or -n"
-            )
-            break
+    fewest = min((row.figures["ttft"].n for row in run.summary), default=0)
+    needed = [f"p{rank} needs {least(rank)}" for rank in (95, 99) if fewest < least(rank)]
+    if needed and fewest:
+        lines.append(
+            f"{' and '.join(needed)} requests, the fewest here are {fewest}: more --rounds or -n"
+        )
     if len(run.targets) > 1 and run.planned_rounds < MIN_ROUNDS:
         lines.append(f"intervals need {MIN_ROUNDS} rounds")
     return lines

@@ -25,7 +25,7 @@ async def watched(round: Round, pid: int | None, gpus: ReadGpus | None) -> Async
 
     ``gpus`` is asked in a thread: a driver may take its time, and the loop has tokens to read.
     """
-    watch = _Watch(round, pid, gpus)
+    watch = Watch(round, pid, gpus)
     watching = asyncio.create_task(watch.run())
     cpu_s, began_s = time.process_time(), time.monotonic()
     try:
@@ -52,11 +52,21 @@ def server_pid(host: str, port: int) -> int | None:
     return None
 
 
-class _Watch:
-    def __init__(self, round: Round, pid: int | None, gpus: ReadGpus | None) -> None:
+class Watch:
+    """Looks at processes and GPUs, and writes what it sees into a round."""
+
+    def __init__(
+        self,
+        round: Round,
+        pid: int | None,
+        gpus: ReadGpus | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._round = round
         self._pid = pid
         self._gpus = gpus
+        self._clock = clock
         self._processes: list[psutil.Process] = []
         self._looks = 0
         self._power: tuple[float, float] | None = None
@@ -82,7 +92,7 @@ class _Watch:
         power = [gpu.power_w for gpu in gpus if gpu.power_w is not None]
         if not power:
             return
-        now, watts = time.monotonic(), sum(power)
+        now, watts = self._clock(), sum(power)
         if self._power is not None:
             then, before = self._power
             spent_j = (now - then) * (watts + before) / 2

@@ -59,7 +59,8 @@ class Endpoint:
         self.host = parts.hostname or ""
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
-        self._path = parts.path.rstrip("/")
+        # What OpenAI's clients call the base URL ends in the version, which our paths begin with.
+        self._path = parts.path.rstrip("/").removesuffix("/v1")
         host = f"[{self.host}]" if ":" in self.host else self.host
         given = {
             "Host": f"{host}:{self.port}",
@@ -131,7 +132,7 @@ class Endpoint:
 
 def _reason(error: OSError) -> str:
     """In the system's words: asyncio has its own, which repeat the address."""
-    if error.errno is not None and error.errno > 0:
+    if error.errno is not None and error.errno > 0 and not isinstance(error, ssl.SSLError):
         return os.strerror(error.errno)
     return error.strerror or str(error)
 

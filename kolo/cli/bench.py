@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,19 @@ SUBCOMMANDS = {
     "history": "kolo.cli.bench_history",
     "show": "kolo.cli.bench_show",
 }
+SECTIONS = {
+    "Who is measured": "models urls local api_keys ctx_tokens parallel threads gpu_layers "
+    "engine_too depths shape keep",
+    "When requests are sent": "concurrency rate arrival sweep goals",
+    "What is asked": "workloads prompt_tokens output_tokens prefix_tokens long_tokens turns "
+    "schema file cached body api",
+    "How much": "requests duration rounds warmup seed timeout_s",
+    "The result": "form as_json save overwrite quiet formulas help",
+}
+"""The options by what they are about; a test sees that each is somewhere."""
+OF_SHAPE = "shape keep threads gpu_layers ctx_tokens parallel form as_json quiet"
+"""Options with which --shape says by itself what is measured."""
+_RANGE = re.compile(r"\s*\[[^\]]*x[<>=][^\]]*\]$")
 EXAMPLES = [
     ("kolo bench", "the default model, one user: the server that runs, or one of its own"),
     ("kolo bench -m qwen -c 1,8,32 --save before", "three loads; kept under a name"),
@@ -36,6 +50,15 @@ EXAMPLES = [
 
 class BenchGroup(Command, click.Group):
     """Measures by itself; its subcommands, about runs that are kept, are imported when asked."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """In sections, and without the ranges of numbers, which nobody reads."""
+        records = {param.name: param.get_help_record(ctx) for param in self.get_params(ctx)}
+        for title, names in SECTIONS.items():
+            found = [record for name in names.split() if (record := records.get(name))]
+            with formatter.section(title):
+                formatter.write_dl([(name, _RANGE.sub("", text)) for name, text in found if text])
+        self.format_commands(ctx, formatter)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(SUBCOMMANDS)
@@ -110,8 +133,7 @@ class BenchGroup(Command, click.Group):
 @click.option(
     "--arrival",
     type=click.Choice(["poisson", "constant"]),
-    default="poisson",
-    help="How requests of a --rate arrive.",
+    help="How requests of a --rate arrive; poisson if left out.",
 )
 @click.option(
     "--sweep",
@@ -163,21 +185,18 @@ class BenchGroup(Command, click.Group):
 @click.option(
     "--prefix-tokens",
     type=click.IntRange(1, INT32_MAX),
-    default=1000,
     metavar="N",
     help="What requests of prefix share; 1000 if left out.",
 )
 @click.option(
     "--long-tokens",
     type=click.IntRange(1, INT32_MAX),
-    default=2000,
     metavar="N",
     help="The prompt that disturbs in interference; 2000 if left out.",
 )
 @click.option(
     "--turns",
     type=click.IntRange(1, 1000),
-    default=10,
     metavar="N",
     help="Of a conversation in chat; 10 if left out.",
 )
@@ -196,14 +215,18 @@ class BenchGroup(Command, click.Group):
     "--requests",
     type=click.IntRange(1, INT32_MAX),
     metavar="N",
-    help="Requests of a round (conversations in chat); if left out twice the users, at least 8, "
+    help="Requests of a round (conversations in chat); if left out twice the users, at least 4, "
     "and for at most 30 s.",
 )
 @click.option(
     "--duration", type=Text(), metavar="TIME", help="Begin requests for so long in each round."
 )
 @click.option(
-    "--rounds", type=click.IntRange(1, 10_000), default=3, metavar="N", help="3 if left out."
+    "--rounds",
+    type=click.IntRange(1, 10_000),
+    default=5,
+    metavar="N",
+    help="How often all is done; 5 if left out. Intervals need 5.",
 )
 @click.option(
     "--warmup",
@@ -253,6 +276,13 @@ class BenchGroup(Command, click.Group):
     help="Measure the engine alone as well, and what the path above it costs.",
 )
 @click.option(
+    "--depth",
+    "depths",
+    type=Text(),
+    metavar="N,…",
+    help="Of --engine: answers are also timed in sequences that hold so many tokens.",
+)
+@click.option(
     "--shape",
     type=Text(),
     metavar="NAME",
@@ -291,6 +321,20 @@ def command(ctx: click.Context, /, formulas: bool, as_json: bool, form: str, **o
 
         click.echo(text())
         return 0
+    if options["shape"] is not None and not _asks_for_load(ctx):
+        from kolo.cli.bench_shape import run as foresee
+
+        return foresee(form="json" if as_json else form, **options)
     from kolo.cli.bench_run import run
 
     return run(form="json" if as_json else form, **options)
+
+
+def _asks_for_load(ctx: click.Context) -> bool:
+    """Whether something was given that says who is measured, or how."""
+    given = {
+        name
+        for name in ctx.params
+        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+    return not given <= {*OF_SHAPE.split()}

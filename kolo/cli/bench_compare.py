@@ -70,14 +70,14 @@ def command(a: str, b: str, conditions: tuple[str, ...], as_json: bool) -> int:
 
 
 def _print(found: Comparison) -> None:
-    from kolo.cli.bench_reports import print_grid
-    from kolo.cli.output import dim, fitting, look, printable
+    from kolo.cli.bench_reports import print_grid, print_remark
+    from kolo.cli.output import look
 
     if found.changes:
         print_grid(_grid(found))
     how = look(sys.stdout)
     for line in found.remarks:
-        click.echo(dim(fitting(printable(line), how), how))
+        print_remark(line, how)
 
 
 def _grid(found: Comparison) -> Grid:

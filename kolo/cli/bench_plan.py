@@ -24,14 +24,16 @@ SHORT_PROMPT_TOKENS = 64
 PROMPT_TOKENS = 512
 OUTPUT_TOKENS = 128
 CHAT_OUTPUT_TOKENS = 64
-FIXED_COUNTS = ("interference",)
+PREFIX_TOKENS = 1000
+LONG_TOKENS = 2000
+TURNS = 10
 
 
 def plan_of(
     *,
     concurrency: str | None,
     rate: str | None,
-    arrival: Literal["poisson", "constant"],
+    arrival: Literal["poisson", "constant"] | None,
     sweep: bool,
     goals: tuple[str, ...],
     requests: int | None,
@@ -46,16 +48,24 @@ def plan_of(
         raise UsageError(
             "-c, --rate and --sweep each say what the load is", hint="leave out all but one"
         )
-    loads = _loads(concurrency, rate, arrival)
+    if arrival is not None and rate is None:
+        raise UsageError("--arrival goes with a --rate", hint="--rate 5")
+    loads = _loads(concurrency, rate, arrival or "poisson")
     workloads = workloads_of(**work)
+    kinds = {each.info.kind for each in workloads}
     most = max((load.concurrency or 1) for load in loads)
     if requests is not None and requests < most:
         raise UsageError(
             f"-n {requests} is too few for -c {most}: some users would never send",
             hint=f"-n {2 * most}",
         )
-    if rate is not None and any(each.info.kind in FIXED_COUNTS for each in workloads):
+    if rate is not None and "interference" in kinds:
         raise UsageError("interference goes by users, not by a rate", hint="-c 8")
+    if kinds == {"interference"} and (requests or duration):
+        raise UsageError(
+            "a round of interference is one answer for each user, and the long prompt",
+            hint="--rounds to repeat it, in place of -n and --duration",
+        )
     return Plan(
         workloads=workloads,
         loads=sorted(loads, key=lambda load: load.rate or load.concurrency or 0),
@@ -76,25 +86,31 @@ def workloads_of(
     schema: Path | None,
     prompt_tokens: int | None,
     output_tokens: int | None,
-    prefix_tokens: int,
-    long_tokens: int,
-    turns: int,
+    prefix_tokens: int | None,
+    long_tokens: int | None,
+    turns: int | None,
 ) -> list[Workload]:
     """The workloads in the order in which they were named; UsageError for a file that is none."""
     if schema is not None and "json" not in workloads:
         workloads = (*workloads, "json")
     names = workloads or (() if file is not None else ("fixed",))
+    _check_used("prefix", names, {"--prefix-tokens": prefix_tokens})
+    _check_used("chat", names, {"--turns": turns})
+    _check_used("interference", names, {"--long-tokens": long_tokens})
+    if not names and (prompt_tokens or output_tokens):
+        raise UsageError("the requests of --file have their own lengths", hint="leave out -p")
     prompt, short = prompt_tokens or PROMPT_TOKENS, prompt_tokens or SHORT_PROMPT_TOKENS
     output = output_tokens or OUTPUT_TOKENS
     made: list[Workload] = []
     for name in dict.fromkeys(names):
         match name:
             case "prefix":
-                made.append(SharedPrefix(prefix_tokens, short, output))
+                made.append(SharedPrefix(prefix_tokens or PREFIX_TOKENS, short, output))
             case "chat":
-                made.append(Conversation(turns, short, output_tokens or CHAT_OUTPUT_TOKENS))
+                answer = output_tokens or CHAT_OUTPUT_TOKENS
+                made.append(Conversation(turns or TURNS, short, answer))
             case "interference":
-                made.append(Interference(short, output, long_tokens))
+                made.append(Interference(short, output, long_tokens or LONG_TOKENS))
             case "mixed":
                 made.append(Mixed(prompt, output))
             case "json":
@@ -109,10 +125,18 @@ def workloads_of(
     return made
 
 
-def asks_for_load(work: dict[str, Any]) -> bool:
-    """Whether the options say what to send, and not only how."""
-    names = ("concurrency", "rate", "sweep", "goals", "workloads", "file", "schema")
-    return any(work[name] for name in names)
+def _check_used(workload: str, names: Sequence[str], options: dict[str, Any]) -> None:
+    """UsageError for an option of a workload that is not asked for."""
+    for option, value in options.items():
+        if value is not None and workload not in names:
+            raise UsageError(f"{option} is for the workload {workload}", hint=f"-w {workload}")
+
+
+def depths_of(text: str | None) -> tuple[int, ...]:
+    """Tokens that sequences hold, of ``--depth``."""
+    if text is None:
+        return ()
+    return tuple(dict.fromkeys(_positive(part, "--depth", int) for part in text.split(",")))
 
 
 def addresses_of(

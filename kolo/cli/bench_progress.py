@@ -37,22 +37,23 @@ class Ticker:
 
 
 def line_of(progress: Progress) -> str:
-    """``round 2/3 · 8 users · kolo · 12/16 requests · 143 tok/s · TTFT 35 ms``."""
+    """``37 % · round 2/3 · 8 users · kolo · 12/16 requests · 143 tok/s · TTFT 35 ms``."""
     if progress.stage:
         return f"{progress.stage} {progress.target}"
     of = "" if progress.expected is None else f"/{progress.expected}"
+    done = progress.done_rounds / progress.all_rounds if progress.all_rounds else None
     parts = [
+        *([] if done is None else [f"{done:.0%}".replace("%", " %")]),
         f"round {progress.round}/{progress.rounds}",
+        *([progress.workload] if progress.workload else []),
         progress.load,
         progress.target,
         f"{progress.requests}{of} requests",
     ]
-    if progress.elapsed_s and progress.output_tokens:
-        parts.append(f"{number(progress.output_tokens / progress.elapsed_s)} tok/s")
+    if progress.elapsed_s and progress.pieces:
+        parts.append(f"{number(progress.pieces / progress.elapsed_s)} tok/s")
     if progress.ttft_ms is not None:
         parts.append(f"TTFT {number(progress.ttft_ms)} ms")
     if progress.errors:
         parts.append(f"{progress.errors} errors")
-    if progress.all_rounds:
-        parts.append(f"{progress.done_rounds / progress.all_rounds:.0%}".replace("%", " %"))
     return " · ".join(parts)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 
 import click
 
 from kolo.bench.report_html import page
 from kolo.bench.report_text import csv_table, json_document, json_lines, markdown
 from kolo.bench.result import Run
-from kolo.bench.tables import Grid, engine_grid, fitted, main_grid, ratio_grid, remarks
+from kolo.bench.tables import (
+    Grid,
+    Section,
+    engine_grid,
+    fitted,
+    main_sections,
+    ratio_sections,
+    remarks,
+)
 from kolo.cli.output import Look, dim, fitting, look, printable
 
 WIDE = 10_000
@@ -69,15 +78,31 @@ def _print_part(grid: Grid, how: Look) -> None:
 
 def _write_tables(run: Run) -> None:
     how = look(sys.stdout)
-    print_grid(main_grid(run))
-    ratios = ratio_grid(run)
-    if ratios is not None:
-        click.echo(f"\nover {printable(run.targets[0].name)}, medians [95 % interval]")
-        print_grid(ratios)
+    _print_sections(main_sections(run))
+    ratios = ratio_sections(run)
+    if ratios:
+        click.echo(f"\nover {printable(run.targets[0].name)}, ratios [95 % interval]")
+        _print_sections(ratios)
     engine = engine_grid(run)
     if engine is not None:
-        click.echo("")
+        click.echo("\nthe engine alone")
         print_grid(engine)
     click.echo("")
     for line in remarks(run):
-        click.echo(dim(fitting(printable(line), how), how))
+        print_remark(line, how)
+
+
+def _print_sections(sections: list[Section]) -> None:
+    for number, section in enumerate(sections):
+        if section.heading:
+            click.echo("\n" * bool(number) + printable(section.heading))
+        print_grid(section.grid)
+
+
+def print_remark(line: str, how: Look) -> None:
+    """In the background; on a terminal its further lines are set in."""
+    text = fitting(printable(line), how)
+    if how.terminal:
+        width = max(shutil.get_terminal_size().columns, 20)
+        text = textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False)
+    click.echo(dim(text, how))

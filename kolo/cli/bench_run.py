@@ -25,7 +25,7 @@ from kolo.bench.summary import summarize
 from kolo.bench.verdict import exit_code_of, notes_on
 from kolo.bench.watch import ReadGpus, server_pid
 from kolo.cli import loop
-from kolo.cli.bench_plan import addresses_of, asks_for_load, body_of, for_targets, plan_of
+from kolo.cli.bench_plan import addresses_of, body_of, depths_of, for_targets, plan_of
 from kolo.cli.bench_progress import Ticker
 from kolo.cli.bench_reports import write_report
 from kolo.cli.boundary import Stopped
@@ -54,6 +54,7 @@ def run(
     cached: bool,
     timeout_s: float,
     engine_too: bool,
+    depths: str | None,
     shape: str | None,
     keep: bool,
     ctx_tokens: int | None,
@@ -68,13 +69,13 @@ def run(
     params = {name: value for name, value in given.items() if value is not None}
     if keep and shape is None:
         raise UsageError("--keep is for the model of --shape", hint="leave it out")
-    if shape is not None and not (engine_too or save or urls or asks_for_load(work)):
-        from kolo.cli.bench_shape import run as foresee
-
-        return foresee(shape, form=form, params=params, keep=keep, quiet=quiet)
+    if depths is not None and not engine_too:
+        raise UsageError("--depth is for --engine", hint="--engine, or leave it out")
     own = local or not urls or shape is not None
     _check(plan, own=own, params=params, engine_too=engine_too)
     shelf = Shelf(find_paths(os.environ).state)
+    if overwrite and save is None:
+        raise UsageError("--overwrite goes with --save", hint="--save NAME")
     if save is not None:
         shelf.check_free(save, overwrite=overwrite)
     settings = load_settings()
@@ -92,6 +93,7 @@ def run(
         shape=shape,
         keep=keep,
         engine_too=engine_too,
+        depths=depths_of(depths),
         ticker=Ticker(quiet=quiet),
     )
     document = Run(
@@ -132,6 +134,8 @@ def _check(plan: Plan, *, own: bool, params: dict[str, Any], engine_too: bool) -
         )
     if engine_too and not own:
         raise UsageError("--engine measures a model of this machine", hint="--local besides --url")
+    if engine_too and any(load.rate is not None for load in plan.loads):
+        raise UsageError("--engine is as wide as there are users", hint="-c, in place of --rate")
     if engine_too and not any(each.info.kind == "fixed" for each in plan.workloads):
         raise UsageError("--engine goes with the workload fixed", hint="-w fixed")
 
@@ -153,6 +157,7 @@ class _Setting:
     shape: str | None
     keep: bool
     engine_too: bool
+    depths: tuple[int, ...]
     ticker: Ticker
 
     async def measure(self, run: Run) -> None:
@@ -255,6 +260,8 @@ class _Setting:
             widths=tuple(sorted(widths)) or (1,),
             prompt_tokens=fixed.prompt_tokens or 1,
             output_tokens=fixed.output_tokens or 1,
+            # First the depth that the whole path is set against.
+            depths=tuple(dict.fromkeys((fixed.prompt_tokens or 1, *self.depths))),
             repetitions=max(self.plan.rounds, 3),
             seed=self.plan.seed,
         )

@@ -10,8 +10,8 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from kolo.bench.known_outlooks import remember
 from kolo.bench.foresee import foresee
+from kolo.bench.known_outlooks import remember
 from kolo.bench.report_outlook import lines
 from kolo.bench.shapes import parse
 from kolo.cli import loop
@@ -24,19 +24,34 @@ from kolo.manager.machine import available
 from kolo.paths import find_paths
 
 
-def run(shape: str, *, form: str, params: dict[str, Any], keep: bool, quiet: bool) -> int:
-    """Make it, time it, say what came out, and remember that for ``kolo show`` and ``pull``."""
+def run(
+    *,
+    shape: str,
+    form: str,
+    keep: bool,
+    quiet: bool,
+    threads: int | None,
+    gpu_layers: int | None,
+    ctx_tokens: int | None,
+    parallel: int | None,
+    **_: Any,
+) -> int:
+    """Make it, time it, say what came out, and remember that for ``kolo show`` and ``pull``.
+
+    All other options are at their defaults.
+    """
     if form not in ("table", "json"):
         raise UsageError(
             f"-o {form} is for a load on the model, and none was asked for",
             hint="-o json, or say what is to be measured, such as -c 1,8",
         )
-    for name in ("ctx", "parallel"):
-        if name in params:
-            raise UsageError(
-                f"--{name} is chosen by --shape itself, which tries several",
-                hint="leave it out, or say what is to be measured, such as -c 1,8",
-            )
+    if ctx_tokens is not None or parallel is not None:
+        raise UsageError(
+            "--shape tries several lengths of context and numbers of slots by itself",
+            hint="leave --ctx and --parallel out, or say what is to be measured, such as -c 1,8",
+        )
+    given = {"threads": threads, "gpu_layers": gpu_layers}
+    params = {name: value for name, value in given.items() if value is not None}
     wanted = parse(shape)
     settings = load_settings()
     settings = replace(settings, engine=replace(settings.engine, **params))

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 
 from kolo.chat.stats import short_count
 from kolo.cli.output import Status, look, talk
+from kolo.cli.table import size_text
 from kolo.errors import Busy, EngineCrashed, EngineStopped, KoloError
 from kolo.manager.sink import Finished, NullSink
+from kolo.monitor.feed import Feed
 from kolo.types import ModelInfo
 
 TURNED_AWAY_EVERY_S = 10.0
@@ -35,6 +37,23 @@ class EventPrinter(NullSink):
         with _to_nobody():
             self._status.clear()
             talk(f"{time.strftime('%H:%M:%S')} {text}")
+
+    async def hear_downloads(self, feed: Feed) -> None:
+        """A line when a download begins and one when it ends, for as long as the feed runs."""
+        under_way: set[str] = set()
+        with feed.listen() as listener:
+            while event := await listener.next():
+                size = f" · {size_text(event.total_bytes)}" if event.total_bytes else ""
+                match event.kind:
+                    case "downloading" if event.engine not in under_way:
+                        under_way.add(event.engine)
+                        self.say(f"{event.engine} downloading from {event.url}{size}")
+                    case "downloaded":
+                        under_way.discard(event.engine)
+                        self.say(f"{event.engine} downloaded{size}")
+                    case "download_failed":
+                        under_way.discard(event.engine)
+                        self.say(f"{event.engine} not downloaded: {event.reason}")
 
     def close(self) -> None:
         """Leave no half line."""

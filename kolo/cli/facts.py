@@ -81,11 +81,11 @@ class Facts(Struct, kw_only=True):
     """What was published beside the weights."""
     refusal: str
     """Why it cannot be loaded; empty if it can."""
-    speed: str
-    """On this machine, where a model of the shape was measured; else empty."""
     parallel: int
     memory: list[Memory]
     memory_free_bytes: int
+    speed: str
+    """What kolo bench --shape has measured for this shape on this machine; empty if nothing."""
 
 
 def facts(spec: ModelSpec, header: Header, settings: Settings) -> Facts:
@@ -130,10 +130,10 @@ def facts(spec: ModelSpec, header: Header, settings: Settings) -> Facts:
         ],
         extras=_extras(spec, settings),
         refusal=header.refusal(),
-        speed=quote_file(header, find_paths(os.environ).state),
         parallel=parallel,
         memory=[] if header.refusal() else _memory(spec, header, parallel, free),
         memory_free_bytes=free,
+        speed=quote_file(header, find_paths(os.environ).state),
     )
 
 

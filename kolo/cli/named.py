@@ -58,9 +58,9 @@ def plan(
 def _named(
     settings: Settings, spec: ModelSpec, flags: dict[str, Any]
 ) -> tuple[str, ModelSettings | None]:
-    """The name of a model and its section; None for the builtin one, which has none."""
-    if spec.source == "builtin":
-        return BUILTIN_MODEL, None
+    """The name of a model and its section; None for one that has a name without any."""
+    if spec.source in ("builtin", "store", "folder", "hub"):
+        return spec.id, None
     if spec.source == "config":
         model = settings.models[spec.id]
         return spec.id, replace(model, params=replace(model.params, **flags))

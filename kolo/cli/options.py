@@ -50,7 +50,8 @@ def model_option(command: F) -> F:
         "--model",
         type=Text(),
         metavar="MODEL",
-        help="Which model: a name, or a path to a .gguf file. The default is from the settings.",
+        help="Which model: a name that kolo ls shows or the beginning of one, or a path to a "
+        ".gguf file. The default is from the settings.",
     )(command)
 
 

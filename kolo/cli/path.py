@@ -36,7 +36,7 @@ def _socket(paths: Paths, *, required: bool) -> dict[str, str]:
 @click.command(
     "path",
     cls=Command,
-    short_help="Show the folders and the socket Kolo uses.",
+    short_help="Show the folders Kolo reads and writes.",
     examples=[
         ("kolo path", "all of them"),
         ('ls "$(kolo path state)"', "one of them, for a script"),

@@ -20,6 +20,7 @@ from kolo.cli.root import Command
 from kolo.cli.table import size_text
 from kolo.config import Settings, load_settings
 from kolo.errors import ModelNotFound, UsageError
+from kolo.models.known import found
 from kolo.models.reference import NameRef, PathRef, RemoteRef, parse
 from kolo.models.store import Added, Store, need_store
 
@@ -54,8 +55,11 @@ def command(reference: str, name: str | None, copy: bool, dry_run: bool, as_json
     """
     settings = load_settings()
     store = need_store(settings)
-    meant, name = _meant(reference, name, settings, store)
+    known = store.models().get(store.aliases().get(reference, reference))
+    meant = _meant(known.version.source if known else reference, settings, store)
+    name = name or (known.name if known else "")
     if isinstance(meant, PathRef):
+        copy = copy or (known is not None and not known.version.in_place)
         taken = configured(settings)
         _pull_file(store, meant.path, name, taken, copy=copy, dry_run=dry_run, as_json=as_json)
         return
@@ -64,19 +68,14 @@ def command(reference: str, name: str | None, copy: bool, dry_run: bool, as_json
     _pull_remote(settings, store, meant, name, reference, dry_run=dry_run, as_json=as_json)
 
 
-def _meant(
-    reference: str, name: str | None, settings: Settings, store: Store
-) -> tuple[RemoteRef | PathRef, str]:
-    """What to fetch, and under which name; empty leaves the name to the source."""
-    known = store.models().get(store.aliases().get(reference, reference))
-    if known is not None:
-        reference, name = known.version.source, name or known.name
+def _meant(reference: str, settings: Settings, store: Store) -> RemoteRef | PathRef:
+    """Where to fetch from."""
     meant = parse(reference, ollama_host=settings.store.ollama_registry)
-    if isinstance(meant, NameRef):
-        if not Path(reference).exists():
-            raise _unknown(reference, store)
-        meant = PathRef(Path(reference))
-    return meant, name or ""
+    if not isinstance(meant, NameRef):
+        return meant
+    if not Path(reference).exists():
+        raise _unknown(reference, store)
+    return PathRef(Path(reference))
 
 
 def configured(settings: Settings) -> set[str]:
@@ -158,6 +157,10 @@ async def _fetch(
     name = name or store.free_name(plan.name, str(plan.reference), configured(settings))
     about = preview(plan, store, name)
     _tell_plan(plan, about, as_json=as_json)
+    if plan.name in found(settings) and not about.there and not as_json:
+        talk(
+            f"  without fetching, kolo chat -m {shlex.quote(plan.name)} takes what is there already"
+        )
     if about.there:
         _tell_there(store, about, dry_run=dry_run, as_json=as_json)
         return

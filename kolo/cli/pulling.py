@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -13,10 +14,12 @@ import click
 import msgspec
 from msgspec import Struct
 
+from kolo.bench.known_outlooks import quote_name
 from kolo.cli.output import Look, look, printable, talk
 from kolo.cli.table import size_text, time_text
 from kolo.manager.machine import available
 from kolo.models.store import Store
+from kolo.paths import find_paths
 
 if TYPE_CHECKING:
     from kolo.models.sources.plan import Plan
@@ -42,8 +45,6 @@ class Preview(Struct, frozen=True, kw_only=True):
     fits_disk: bool | None
     """None when the source does not say how large it is."""
     fits_memory: bool | None
-    speed: str
-    """On this machine, where a model of the shape was measured, or how to find out; or empty."""
 
 
 def preview(plan: Plan, store: Store, name: str) -> Preview:
@@ -55,13 +56,12 @@ def preview(plan: Plan, store: Store, name: str) -> Preview:
     memory_free = available().available_bytes
     return Preview(
         name=name,
-        there=_there(plan, store, name),
+        there=store.version_of(plan, name),
         partial_bytes=partial,
         disk_free_bytes=disk_free,
         memory_free_bytes=memory_free,
         fits_disk=None if size is None else size - partial - held <= disk_free,
         fits_memory=None if size is None else size * ROOM_SHARE <= memory_free,
-        speed=quote_name(plan.name, plan.quant, find_paths(os.environ).state),
     )
 
 
@@ -82,8 +82,8 @@ def in_words(plan: Plan, about: Preview) -> str:
     lines.append(f"  {'disk':8} {size_text(about.disk_free_bytes)} free{_but(about.fits_disk)}")
     memory = size_text(about.memory_free_bytes)
     lines.append(f"  {'memory':8} {memory} free{_but(about.fits_memory, 'fits')}")
-    if about.speed:
-        lines.append(f"  {'speed':8} {about.speed}")
+    if speed := quote_name(str(plan.reference), plan.quant, find_paths(os.environ).state):
+        lines.append(f"  {'speed':8} {speed}")
     if plan.chosen:
         lines.append(f"  {plan.chosen}")
     return "\n".join(lines)
@@ -219,22 +219,6 @@ def _but(fits: bool | None, good: str = "") -> str:
     if fits:
         return f": {good}" if good else ""
     return ": it does not fit"
-
-
-def _there(plan: Plan, store: Store, name: str) -> str:
-    """The version of ``name`` that has exactly the plan's files: by their sums, or where the
-    source names none, by what it calls this state of them."""
-    stored = store.models().get(name)
-    wanted = {(file.name, f"sha256:{file.sha256}") for file in plan.files if file.sha256}
-    sized = {(file.name, file.size_bytes) for file in plan.files}
-    for version in stored.versions if stored is not None else ():
-        same = plan.revision and plan.revision == version.revision
-        if len(wanted) == len(plan.files):
-            if {(file.name, file.digest) for file in version.files} == wanted:
-                return version.id
-        elif same and {(file.name, file.size_bytes) for file in version.files} == sized:
-            return version.id
-    return ""
 
 
 def _partial_bytes(part: Path) -> int:

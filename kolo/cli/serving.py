@@ -59,15 +59,16 @@ async def run(what: Plan, paths: Paths) -> int:
                 url = monitor.url = beacon.server_url(host, port)
                 remark = _announce(paths, url)  # whoever reads the greeting finds the server
                 _greet(app, url, what)
-                if remark:
-                    talk(remark)
+                for line in (unseen, remark):
+                    if line:
+                        talk(line)
                 loads.extend(asyncio.create_task(_load(manager, name)) for name in what.load)
 
+            loads.append(asyncio.create_task(printer.hear_downloads(monitor.feed)))
             try:
                 with _signals(app, printer) as stop:
                     async with watching as problem:
-                        if problem:
-                            talk(f"kolo top will not see this server: {problem}")
+                        unseen = f"kolo top cannot see this server: {problem}" if problem else ""
                         await serve(app, on_listening=listening, stop=stop)
             except OSError as error:
                 raise bind_error(error, settings.server.host, settings.server.port) from error

@@ -165,8 +165,11 @@ def _source(options: dict[str, Any], settings: Settings, interval_s: float) -> S
 async def _print(options: dict[str, Any], settings: Settings, kind: str) -> None:
     from kolo.top import stream
     from kolo.top.recording import Recorder
+    from kolo.top.sources.replay import Replay
 
     source = _source(options, settings, options["interval"] or 1.0)
+    if isinstance(source, Replay) and source.recording.trouble:
+        talk(f"{options['replay']}: {source.recording.trouble}")
     recorder = Recorder(options["record"]) if options["record"] is not None else None
     try:
         if kind == "jsonl":

@@ -23,7 +23,8 @@ from kolo.engine.layout import Costs
 from kolo.engine.loop import Item, Loop
 from kolo.engine.pace import ChunkCost
 from kolo.errors import BadParameter, Busy, ContextLengthExceeded, InternalError, KoloError
-from kolo.types import Generate, LoadParams, Measure, Measured, Prompt, Sampling
+from kolo.timing import Measure, Measured
+from kolo.types import Generate, LoadParams, Prompt, Sampling
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from kolo.engine.pooling import prepare_pooled
 from kolo.engine.sampling import in_force
 from kolo.engine.speculation import DraftModel, check_pair
 from kolo.errors import KoloError, LoadFailed, UsageError, internal
+from kolo.timing import Measure
 from kolo.types import (
     Detokenize,
     Detokenized,
@@ -38,7 +39,6 @@ from kolo.types import (
     Generate,
     Inspect,
     LoadParams,
-    Measure,
     Operation,
     Render,
     Rendered,

@@ -33,6 +33,7 @@ from kolo.manager.process import WorkerProcess
 from kolo.manager.sink import Finished, Kind, Sink, tell
 from kolo.manager.stream import Stream
 from kolo.models.resolve import ModelSpec
+from kolo.timing import Measure, Measured
 from kolo.types import (
     Detokenize,
     Detokenized,
@@ -42,8 +43,6 @@ from kolo.types import (
     FinishReason,
     Generate,
     Inspect,
-    Measure,
-    Measured,
     ModelInfo,
     Operation,
     Render,
@@ -232,7 +231,7 @@ class Engine:
 
     def tell_emitted(self) -> None:
         """Let the sink know of every token that has come until now."""
-        self._meter.flush(self._loop.time(), force=True)
+        self._meter.flush()
 
     def touch(self) -> None:
         """Count as used now."""
@@ -327,13 +326,13 @@ class Engine:
         self._asked_for_life = False
         match frame:
             case wire.Tokens():
+                self._meter.begin(now_s)
                 for delta in frame.deltas:
                     if request := self._open.get(delta.id):
                         request.box.put(delta)
-                        self._meter.take(request.progress, delta.index, delta.n_tokens, now_s)
+                        self._meter.take(request.progress, delta.index, delta.n_tokens)
                         if delta.finish is not None:
                             request.finish_reasons[delta.index] = delta.finish
-                self._meter.flush(now_s)
             case wire.Done():
                 self._end(frame.id, frame.result)
             case wire.Failed():

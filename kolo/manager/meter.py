@@ -1,8 +1,7 @@
 """When the tokens of an engine come, as near to the client as the manager can see it.
 
 A step of the worker is one frame; its arrival here is the time of all its tokens. The sink is told
-a few times a second, with many tokens at once, so that counting costs a fraction of a microsecond
-per token.
+once a second, of many tokens at once, so that counting costs a fraction of a microsecond per token.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-EVERY_S = 0.25
-"""How long what came may wait to be told."""
-
 
 class Emission(NamedTuple):
-    """Tokens that an engine's requests gained since the one before."""
+    """Tokens that an engine's requests gained since the one before, all within one second of the
+    event loop's clock, which is ``time.monotonic``."""
 
+    at_s: float
+    """When the last of them came."""
     tokens: int
     ttft_ms: list[float]
     """Submit to the first token, of each request whose first came."""
@@ -44,7 +43,9 @@ class Progress:
     @property
     def decode_ms(self) -> float:
         """First token to the last."""
-        return (max(self.last_s.values()) - self.first_s) * 1000 if self.first_s else 0.0
+        if self.first_s is None:
+            return 0.0
+        return (max(self.last_s.values()) - self.first_s) * 1000
 
 
 class Meter:
@@ -52,13 +53,20 @@ class Meter:
 
     def __init__(self, told: Callable[[Emission], None]) -> None:
         self._told = told
-        self._due_s = 0.0
+        self._at_s = 0.0
         self._clear()
 
-    def take(self, progress: Progress, choice: int, n_tokens: int, now_s: float) -> None:
-        """``n_tokens`` came for a choice of a request."""
+    def begin(self, now_s: float) -> None:
+        """A frame with tokens has come; what came in a second before is told."""
+        if int(now_s) != int(self._at_s):
+            self.flush()
+        self._at_s = now_s
+
+    def take(self, progress: Progress, choice: int, n_tokens: int) -> None:
+        """It has ``n_tokens`` for a choice of a request."""
         if not n_tokens:
             return  # text that was held back, without a token of its own
+        now_s = self._at_s
         self._tokens += n_tokens
         progress.tokens += n_tokens
         last_s = progress.last_s.get(choice)
@@ -72,13 +80,12 @@ class Meter:
         else:
             self._shared.append(((now_s - last_s) * 1000 / n_tokens, n_tokens))
 
-    def flush(self, now_s: float, *, force: bool = False) -> None:
-        """Tell what came, if it is time, or at once."""
-        if self._tokens and (force or now_s >= self._due_s):
-            self._due_s = now_s + EVERY_S
-            emission = Emission(self._tokens, self._ttft_ms, self._itl_ms, self._shared)
+    def flush(self) -> None:
+        """Tell what has come."""
+        if self._tokens:
+            told = Emission(self._at_s, self._tokens, self._ttft_ms, self._itl_ms, self._shared)
             self._clear()
-            self._told(emission)
+            self._told(told)
 
     def _clear(self) -> None:
         self._tokens = 0

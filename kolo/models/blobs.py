@@ -41,14 +41,14 @@ def put(store: Path, files: Sequence[Incoming]) -> list[str]:
             if is_whole(target, file.size_bytes):
                 file.path.unlink()
                 continue
-            _sync(file.path)
+            sync(file.path)
             file.path.chmod(0o644)
             os.rename(file.path, target)
             new.append(file.digest)
     except BaseException:
         drop(store, new)
         raise
-    _sync(folder)
+    sync(folder)
     return new
 
 
@@ -113,7 +113,8 @@ def debris(store: Path) -> list[Path]:
     return [*names.glob(".*"), *names.glob("*/.*")]
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, outlast a crash of the machine (fsync(2))."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -13,9 +13,9 @@ from kolo.config import BUILTIN_MODEL, Settings
 from kolo.errors import BadParameter, KoloError
 from kolo.models.folder import scan
 from kolo.models.hub_cache import Cached, cached, quant_of
-from kolo.models.manifest import Stored, Version
+from kolo.models.manifest import Stored
 from kolo.models.reference import HubRef, OciRef, RemoteRef, UrlRef, parse
-from kolo.models.store import store_of
+from kolo.models.store import Store, store_of
 from kolo.types import LoadParams
 
 Place = Literal["store", "folder", "hub"]
@@ -46,16 +46,14 @@ def in_store(settings: Settings) -> dict[str, Known]:
     store = store_of(settings)
     if store is None:
         return {}
-    return {
-        name: Known(
-            name=name,
-            place="store",
-            path=_stored_path(store.folder, store.home(name), stored.version),
-            source=stored.version.source,
-            stored=stored,
-        )
-        for name, stored in store.models().items()
-    }
+    return {name: _known(store, stored) for name, stored in store.models().items()}
+
+
+def by_name(name: str, settings: Settings) -> Known | None:
+    """The model of the store with this name. Quick: every request may ask."""
+    store = store_of(settings)
+    stored = store.models().get(name) if store is not None else None
+    return _known(store, stored) if store is not None and stored is not None else None
 
 
 def found(settings: Settings) -> dict[str, Known]:
@@ -122,9 +120,11 @@ def _short(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def _stored_path(store: Path, home: Path, version: Version) -> Path:
+def _known(store: Store, stored: Stored) -> Known:
+    version = stored.version
     first = next(file for file in version.files if file.role == "model")
-    return Path(first.path) if first.path else home / version.id / first.name
+    path = Path(first.path) if first.path else store.home(stored.name) / version.id / first.name
+    return Known(name=stored.name, place="store", path=path, source=version.source, stored=stored)
 
 
 def _in_folder(folder: Path, taken: set[str]) -> dict[str, Path]:

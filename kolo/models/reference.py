@@ -169,6 +169,15 @@ def is_safe(path: str) -> bool:
     return path.isprintable() and "\\" not in path and not {"", ".", ".."} & {*parts}
 
 
+def origin(source: str) -> str:
+    """What two references to models of one place have in common: of the hub, the repository."""
+    try:
+        meant = parse(source, may_be_path=False)
+    except BadParameter:
+        return source
+    return f"hf:{meant.owner}/{meant.repo}".lower() if isinstance(meant, HubRef) else source
+
+
 def _path_or_hub(text: str, may_be_path: bool) -> Reference:
     try:
         if may_be_path and Path(text).exists():

@@ -7,7 +7,7 @@ What a word is by its form, ``reference`` says. It is looked up in this order:
    folders of ``store.folders`` or in the hub's cache;
 3. where it came from (``hf:``, ``ollama:``, ``oci:``, a URL): the model on disk that did;
 4. a path, or a file or folder of the working folder;
-5. the beginning of a name of 2, if of only one.
+5. the beginning of a name of 2, whole or after an owner, if of only one.
 
 A word with a slash is a path when there is such a file or folder, else ``OWNER/REPO``. Nothing
 is fetched: that is for ``kolo pull``.
@@ -31,9 +31,9 @@ from kolo.models.known import (
     Known,
     aliases,
     beginning_with,
+    by_name,
     found,
     from_source,
-    in_store,
     known,
     params_of,
 )
@@ -91,23 +91,28 @@ def resolve(reference: str, settings: Settings, *, allow_paths: bool = True) -> 
     if spec := _by_name(reference, settings):
         return spec
     meant = parse(reference, ollama_host=settings.store.ollama_registry, may_be_path=allow_paths)
-    if not isinstance(meant, (PathRef, NameRef)):
-        return _by_source(meant, reference, settings, allow_paths)
-    if allow_paths and (isinstance(meant, PathRef) or _is_there(reference)):
-        path = find_file(expanded(reference))
-        return ModelSpec(id=str(path), path=path, params=settings.engine, source="path")
     names = known(settings)
-    near = beginning_with(reference, names) if isinstance(meant, NameRef) else []
+    if isinstance(meant, (PathRef, NameRef)):
+        if allow_paths and (isinstance(meant, PathRef) or _is_there(reference)):
+            path = find_file(expanded(reference))
+            return ModelSpec(id=str(path), path=path, params=settings.engine, source="path")
+        near = beginning_with(reference, names) if isinstance(meant, NameRef) else []
+    else:
+        near = [each.name for each in from_source(meant, names)]
+        if not near and _is_plain(reference):
+            near = beginning_with(reference, names)
     if len(near) == 1:
         return _spec(names[near[0]], settings)
     if near:
         raise _ambiguous(reference, near)
-    raise _not_found(reference, settings, allow_paths)
+    if isinstance(meant, (PathRef, NameRef)):
+        raise _not_found(reference, settings, allow_paths)
+    raise _not_here(meant, reference)
 
 
 def refreshed(spec: ModelSpec, settings: Settings) -> ModelSpec:
     """``spec`` with the version that the store has in use now; as it is if the name is gone."""
-    if spec.stored and (each := in_store(settings).get(spec.stored)) and each.path != spec.path:
+    if spec.stored and (each := by_name(spec.stored, settings)) and each.path != spec.path:
         return replace(spec, path=_spec(each, settings).path)
     return spec
 
@@ -141,7 +146,7 @@ def _by_name(reference: str, settings: Settings) -> ModelSpec | None:
     """Steps 1 and 2. ModelNotFound for an alias of what is not there."""
     if spec := _configured(reference, settings):
         return spec
-    if each := in_store(settings).get(reference):
+    if each := by_name(reference, settings):
         return _spec(each, settings)
     target = aliases(settings).get(reference)
     if target is None:
@@ -178,21 +183,17 @@ def _configured(reference: str, settings: Settings) -> ModelSpec | None:
     return None
 
 
-def _by_source(
-    meant: RemoteRef, reference: str, settings: Settings, allow_paths: bool
-) -> ModelSpec:
-    """Step 3."""
-    names = known(settings)
-    came = from_source(meant, names)
-    if len(came) == 1:
-        return _spec(came[0], settings)
-    if came:
-        raise _ambiguous(reference, [each.name for each in came])
-    given = reference.lower().startswith(("hf:", "hf.co/", "https:", "http:", "huggingface.co/"))
-    no_file = isinstance(meant, HubRef) and allow_paths and not given
-    raise ModelNotFound(
-        f"there is no file {reference}, and no model from there in the store"
-        if no_file
+def _is_plain(reference: str) -> bool:
+    """Whether an ``OWNER/REPO`` is without a mark, so that it may be something else too."""
+    marks = ("hf:", "ollama:", "oci:", "http:", "https:", "hf.co/", "huggingface.co/")
+    return not reference.lower().startswith(marks)
+
+
+def _not_here(meant: RemoteRef, reference: str) -> ModelNotFound:
+    plain = isinstance(meant, HubRef) and _is_plain(reference)
+    return ModelNotFound(
+        f"there is no model or file {reference!r} on this machine"
+        if plain
         else f"no model from {meant} is on this machine",
         hint=f"kolo pull {reference}",
         param="model",

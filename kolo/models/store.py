@@ -36,6 +36,7 @@ from kolo.models.manifest import (
     encode,
     folder_name,
 )
+from kolo.models.reference import HubRef, origin
 from kolo.models.sources.plan import Extras, Plan, RemoteFile
 from kolo.whole import write_whole
 
@@ -192,7 +193,10 @@ class Store:
 
     def adopt(self, fetched: Fetched, plan: Plan, *, name: str = "") -> Added:
         """Take in what was downloaded, under ``name`` or the plan's. Raises as ``add``."""
-        source = str(plan.reference)
+        reference = plan.reference
+        if isinstance(reference, HubRef) and not reference.file:
+            reference = replace(reference, quant=plan.quant or reference.quant)
+        source = str(reference)  # which leads to the same again, whatever the default is then
         files = [
             Incoming(
                 path=each.path,
@@ -220,11 +224,26 @@ class Store:
         known = file.size_bytes is not None and blobs.is_whole(blob, file.size_bytes)
         return blob if known else None
 
+    def version_of(self, plan: Plan, name: str) -> str:
+        """The version of ``name`` that has exactly the plan's files: by their sums, or where the
+        source names none, by what it calls this state of them. Empty if there is none."""
+        stored = self.models().get(name)
+        wanted = {(file.name, f"sha256:{file.sha256}") for file in plan.files if file.sha256}
+        sized = {(file.name, file.size_bytes) for file in plan.files}
+        for version in stored.versions if stored is not None else ():
+            same = plan.revision and plan.revision == version.revision
+            if len(wanted) == len(plan.files):
+                if {(file.name, file.digest) for file in version.files} == wanted:
+                    return version.id
+            elif same and {(file.name, file.size_bytes) for file in version.files} == sized:
+                return version.id
+        return ""
+
     def free_name(self, wanted: str, source: str, taken: Collection[str] = ()) -> str:
         """``wanted``, or where a model from elsewhere has that name, one with a number."""
         models, name, n = self.models(), wanted, 1
         while name in (BUILTIN_MODEL, *taken) or (
-            name in models and models[name].version.source != source
+            name in models and origin(models[name].version.source) != origin(source)
         ):
             n += 1
             name = f"{wanted}-{n}"
@@ -339,6 +358,7 @@ class Store:
         if known is None:
             write_whole(stage / "manifest.json", encode(version))
             os.rename(stage, self.home(name) / version.id)
+            blobs.sync(self.home(name).parent)
             gone = [v for v in kept if v.in_place and v.source == version.source]
             kept = [*(v for v in kept if v not in gone), version]
         else:

@@ -62,8 +62,16 @@ class Collector:
 
     async def take(self) -> Snapshot:
         """A snapshot of now, with readings of the machine that are at most a second old."""
-        await self._readings.refresh([one.pid for one in self._manager.list() if one.pid])
+        await self._refresh()
         return self.snapshot()
+
+    async def gpus(self) -> list[Gpu]:
+        """GPUs alone, likewise."""
+        await self._refresh()
+        return self._gpus({engine.id: engine for engine in self._manager.loaded()})
+
+    async def _refresh(self) -> None:
+        await self._readings.refresh([one.pid for one in self._manager.list() if one.pid])
 
     def snapshot(self) -> Snapshot:
         """A snapshot of now, with the machine as it was read last."""

@@ -144,9 +144,9 @@ class _Account:
         self.tally = Tally()
         self.sliding = Sliding(started_s)
 
-    def add(self, part: Slice, now_s: float) -> None:
+    def add(self, part: Slice, at_s: float) -> None:
         """Count ``part`` in both. What a tally keeps by how a request ended is not of a part."""
-        self.sliding.add(part, now_s)
+        self.sliding.add(part, at_s)
         tally = self.tally
         tally.emitted_tokens += part.counts["output_tokens"]
         tally.computed_tokens += part.counts["computed_tokens"]
@@ -172,7 +172,8 @@ class _Account:
 class Completions(NullSink):
     """A sink of the manager that counts.
 
-    ``clock`` is unix time, for people; ``steady`` never jumps, for windows.
+    ``clock`` is unix time, for people; ``steady`` never jumps, for windows, and is the event
+    loop's.
     """
 
     def __init__(
@@ -219,7 +220,7 @@ class Completions(NullSink):
             part.measure("itl_ms").extend(emission.itl_ms)
         for itl_ms, n_tokens in emission.shared_itl_ms:
             part.measure("itl_ms").add(itl_ms, n_tokens)
-        self._add(id, part)
+        self._add(id, part, emission.at_s)
 
     def computed(self, id: str, prompt_tokens: int, preemptions: int = 0) -> None:
         """The worker has computed so many prompt tokens, and put back so many requests, since it
@@ -270,10 +271,10 @@ class Completions(NullSink):
             account = self._accounts[id] = _Account(self._started_s)
         return self._overall, account
 
-    def _add(self, id: str, part: Slice) -> None:
-        now_s = self._steady()
+    def _add(self, id: str, part: Slice, at_s: float | None = None) -> None:
+        at_s = self._steady() if at_s is None else at_s
         for account in self._both(id):
-            account.add(part, now_s)
+            account.add(part, at_s)
 
 
 def unload_kind(reason: str) -> str:

@@ -136,6 +136,7 @@ class EventLog(NullSink):
 
     def removed(self, id: str) -> None:
         """The engine is known no more."""
+        self._crowds = {of: crowd for of, crowd in self._crowds.items() if of[0] != id}
         self.add("removed", f"{id} removed", engine=id)
 
     def heard(self, told: feed.Event) -> None:

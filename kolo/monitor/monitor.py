@@ -172,7 +172,7 @@ async def _started(publisher: Publisher) -> tuple[asyncio.Task[None], str]:
 
 
 def _said(error: KoloError) -> str:
-    return f"{error.message}. {error.hint}" if error.hint else error.message
+    return f"{error.message}\n  try: {error.hint}" if error.hint else error.message
 
 
 class Tee:

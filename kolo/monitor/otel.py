@@ -10,6 +10,8 @@ slow or away costs what it was to be sent, and no request waits for it.
 from __future__ import annotations
 
 import asyncio
+import logging
+import textwrap
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -35,8 +37,11 @@ from kolo.manager.sink import Finished, NullSink
 from kolo.types import Chat, Embed, Embedded, Generate, Generated, Reranked, Sampling
 
 PROVIDER = "kolo"
-CLOSE_S = 5.0
+CLOSE_S = 3.0
 """For what was not sent yet, when the server stops."""
+TROUBLE_EVERY_S = 600.0
+
+log = logging.getLogger(__name__)
 
 _DURATION_S = (
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
@@ -68,11 +73,30 @@ Attributes = dict[str, Value]
 async def exporting(settings: OtelSettings, url: Callable[[], str]) -> AsyncIterator[Telemetry]:
     """A sink whose telling is exported for as long as the block runs, and at its end what is left,
     in ``CLOSE_S`` at most. ``url`` is where the server answers."""
-    telemetry = Telemetry(settings, url)
+    telemetry, trouble = Telemetry(settings, url), _Trouble(logging.WARNING)
+    sdk = logging.getLogger("opentelemetry")
+    sdk.addHandler(trouble)
+    sdk.propagate = False
     try:
         yield telemetry
     finally:
         await _close(telemetry)
+        sdk.removeHandler(trouble)
+        sdk.propagate = True
+
+
+class _Trouble(logging.Handler):
+    """What the SDK says, a line now and then: it repeats itself with each try."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._quiet_until = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + TROUBLE_EVERY_S
+            log.warning("OpenTelemetry: %s", textwrap.shorten(record.getMessage(), 300))
 
 
 async def _close(telemetry: Telemetry) -> None:

@@ -1,19 +1,22 @@
 """What happened in the last 5 seconds, minute and quarter of an hour, exactly as it slides.
 
 What is counted goes into a slice per second. A window is the sum of its slices, kept up as slices
-enter and leave, so that looking costs nothing for the 900 seconds behind it. A slice is shared by
-the windows and never changes once its second is over.
+enter and leave, so that looking costs nothing for the 900 seconds behind it. The windows share the
+slices.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from typing import Literal
 
 from kolo.monitor.histogram import Histogram
 from kolo.snapshot import Window, Windows
 
 SPANS_S = (5, 60, 900)
+"""From the shortest to the longest."""
+LATE_S = 2.0
+"""Tokens are told up to a second after they came."""
 
 Count = Literal[
     "done",
@@ -67,60 +70,52 @@ class Slice:
 class Sliding:
     """The windows of one engine, or of all.
 
-    ``now_s`` of each call is a reading of one clock, from any zero. A clock that goes back counts
-    as standing still: nothing is counted twice, and nothing in the past.
+    Each time given is a reading of one clock, from any zero. A clock that goes back counts as
+    standing still: nothing is counted twice, and nothing in a past that is not just over.
     """
 
     def __init__(self, started_s: float) -> None:
         self._started_s = started_s
         self._now_s = started_s
-        self._second = int(started_s)
-        self._open = Slice()
-        self._spans = [_Span(span_s) for span_s in SPANS_S]
+        self._slices: dict[int, Slice] = {}
+        """By second."""
+        self._sums = {span_s: Slice() for span_s in SPANS_S}
+        self._begins = {span_s: int(started_s) - span_s for span_s in SPANS_S}
+        """By window, its first second."""
 
-    def add(self, part: Slice, now_s: float) -> None:
-        """Count ``part`` as of now."""
-        self._advance(now_s)
-        self._open.merge(part)
-        for span in self._spans:
-            span.sum.merge(part)
+    def add(self, part: Slice, at_s: float) -> None:
+        """Count ``part``, which happened at ``at_s``: now, or up to ``LATE_S`` ago."""
+        self._advance(at_s)
+        second = int(at_s if self._now_s - at_s <= LATE_S else self._now_s)
+        self._slices.setdefault(second, Slice()).merge(part)
+        for span_s, begin in self._begins.items():
+            if second >= begin:
+                self._sums[span_s].merge(part)
 
     def windows(self, now_s: float, *, busy: bool) -> Windows:
         """All three. ``busy`` says that something runs, so that no output is 0 and not unknown."""
         self._advance(now_s)
         age_s = self._now_s - self._started_s
-        part_s = self._now_s - self._second
         last_5s, last_1m, last_15m = (
-            window(span.sum, span.span_s, min(age_s, span.span_s + part_s), busy)
-            for span in self._spans
+            window(of, span_s, min(age_s, self._now_s - self._begins[span_s]), busy)
+            for span_s, of in self._sums.items()
         )
         return Windows(last_5s=last_5s, last_1m=last_1m, last_15m=last_15m)
 
     def _advance(self, now_s: float) -> None:
         self._now_s = max(self._now_s, now_s)
-        second = int(self._now_s)
-        if second == self._second:
-            return
-        if self._open.counts or self._open.measures:
-            for span in self._spans:
-                span.slices.append((self._second, self._open))
-            self._open = Slice()
-        self._second = second
-        for span in self._spans:
-            span.drop_before(second - span.span_s)
-
-
-class _Span:
-    """A window: the sum of its slices and of the open one."""
-
-    def __init__(self, span_s: int) -> None:
-        self.span_s = span_s
-        self.sum = Slice()
-        self.slices: deque[tuple[int, Slice]] = deque()
-
-    def drop_before(self, second: int) -> None:
-        while self.slices and self.slices[0][0] < second:
-            self.sum.subtract(self.slices.popleft()[1])
+        for span_s, begin in self._begins.items():
+            now_begins = int(self._now_s) - span_s
+            if now_begins == begin:
+                return
+            # A clock may leap by years, over which there is nothing but what is known.
+            leaps = now_begins - begin > len(self._slices)
+            for second in [*self._slices] if leaps else range(begin, now_begins):
+                if begin <= second < now_begins and second in self._slices:
+                    self._sums[span_s].subtract(self._slices[second])
+                    if span_s == SPANS_S[-1]:
+                        del self._slices[second]
+            self._begins[span_s] = now_begins
 
 
 def window(of: Slice, span_s: float, covered_s: float, busy: bool) -> Window:

@@ -44,7 +44,7 @@ class HistoryQuery(Struct, frozen=True, kw_only=True):
     to: Annotated[Time | None, Meta(description=_TO)] = None
     step: Annotated[
         int | None,
-        Meta(description="Seconds of one point. Left out: so that there are 300 at most"),
+        Meta(description="Seconds of one point. Left out: so that there are 360 at most"),
     ] = None
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
+from kolo.server import connection
 from kolo.server.app import App
 
 FAREWELL_S = 5.0
@@ -54,6 +55,7 @@ async def serve(
     to be cut off; it is the caller's to close.
     """
     options = app.service.options
+    connection.install()
     sock = _bind(options.host, options.port)
     host, port = sock.getsockname()[:2]
     with _signals(stop) as stop:

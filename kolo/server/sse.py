@@ -14,12 +14,14 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from typing import Any
 
+import msgspec
 from quart import Response
 
 from kolo.manager.engine import Engine
 from kolo.server.answer import Source, open_source
-from kolo.server.envelope import Problem, problem_of
+from kolo.server.envelope import OPENAI, Problem, problem_of
 from kolo.server.patience import Patience
 from kolo.server.service import Service
 from kolo.types import Delta, Generate, Generated, SlotStats
@@ -27,8 +29,19 @@ from kolo.types import Delta, Generate, Generated, SlotStats
 SSE = "text/event-stream; charset=utf-8"
 HEARTBEAT = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
+_encode = msgspec.json.Encoder().encode
 PROGRESS_S = 0.25
 """Between two looks at how far a prompt is read."""
+
+
+def event(value: Any) -> bytes:
+    """One event with ``value`` as JSON."""
+    return b"data: %b\n\n" % _encode(value)
+
+
+def error_event(problem: Problem) -> bytes:
+    """The last event of a stream that could not go on, in OpenAI's envelope."""
+    return b"data: %b\n\n" % OPENAI.body(problem)
 
 
 class Renderer(ABC):

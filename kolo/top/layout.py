@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 MIN_WIDTH, MIN_HEIGHT = 60, 15
-WIDE, TALL = 150, 34
+WIDE, TALL = 170, 34
 BOXES_WIDTH, BOXES_HEIGHT = 90, 30
 """From this size on there is room for boxes around panels."""
 EVENTS_HEIGHT = 24

@@ -74,17 +74,13 @@ class Recording:
         self.moments: list[Moment] = []
         self.unreadable = 0
         self.cut = False
-        self._file = path.open("rb")
-        try:
-            self._look_through()
-            if not self.snapshots:
-                raise UsageError(
-                    f"{path} is no recording: no snapshot in it can be read",
-                    hint="kolo top --record FILE makes one",
-                )
-        except BaseException:
-            self._file.close()
-            raise
+        with path.open("rb") as file:
+            self._look_through(file)
+        if not self.snapshots:
+            raise UsageError(
+                f"{path} is no recording: no snapshot in it can be read",
+                hint="kolo top --record FILE makes one",
+            )
 
     @property
     def snapshots(self) -> int:
@@ -102,10 +98,11 @@ class Recording:
 
     def message(self, index: int) -> Message | None:
         """The message at ``moments[index]``; None if it is not what it looked like."""
-        self._file.seek(self.moments[index].offset)
         try:
-            return decode(self._file.readline(MAX_LINE_BYTES))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            with self.path.open("rb") as file:
+                file.seek(self.moments[index].offset)
+                return decode(file.readline(MAX_LINE_BYTES))
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     def messages(self) -> Iterator[Message]:
@@ -114,12 +111,9 @@ class Recording:
             if message is not None:
                 yield message
 
-    def close(self) -> None:
-        self._file.close()
-
-    def _look_through(self) -> None:
+    def _look_through(self, file: BinaryIO) -> None:
         offset = 0
-        while line := self._file.readline(MAX_LINE_BYTES):
+        while line := file.readline(MAX_LINE_BYTES):
             whole = line.endswith(b"\n")
             try:
                 stamp = _stamp(line)

@@ -46,8 +46,8 @@ def _model_value(settings: Settings, name: str, key: str) -> Any:
 
 
 def _text(key: str, value: Any) -> str:
-    if value is None:
-        return ""
+    if value is None or value == "":
+        return "unset"
     if value and any(word in key.rpartition(".")[2] for word in _SECRET):
         return "(set)"
     if isinstance(value, Budget):

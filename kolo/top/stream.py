@@ -7,12 +7,15 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+import msgspec
+
 from kolo.errors import ServerUnreachable
-from kolo.snapshot import Hello, Message, Snapshot, encode
+from kolo.snapshot import Message, Snapshot, encode
 from kolo.top.plain import table_text
 from kolo.top.recording import Recorder
-from kolo.top.session import Link, Session, Told
+from kolo.top.session import Link, Rewind, Session, Told
 from kolo.top.sources.base import Source, watched
+from kolo.top.sources.replay import Replay
 
 WIDE = 160
 """Columns of a table that goes into a pipe."""
@@ -22,7 +25,7 @@ async def one(source: Source, recorder: Recorder | None, *, as_json: bool, ascii
     """Print the first snapshot; of a recording, the last. Raises that there is no server."""
     session = Session()
     last: Snapshot | None = None
-    recorded, seen = hasattr(source, "recording"), 0
+    recorded, seen = isinstance(source, Replay), 0
     async with aclosing(_messages(source)) as messages:
         async for message in messages:
             session.take(message, 0.0)
@@ -36,8 +39,6 @@ async def one(source: Source, recorder: Recorder | None, *, as_json: bool, ascii
     if last is None:
         raise ServerUnreachable("the server went away before it told anything")
     if as_json:
-        import msgspec
-
         text = msgspec.json.format(encode(last).rstrip(), indent=2).decode()
     else:
         size = shutil.get_terminal_size((WIDE, 50))
@@ -64,14 +65,12 @@ async def lines(
                 left -= 1
                 if left == 0:
                     return
-    if not hasattr(source, "recording"):
+    if not isinstance(source, Replay):
         raise ServerUnreachable("the server went away", hint="kolo serve, and this again")
 
 
 async def _messages(source: Source) -> AsyncGenerator[Message, None]:
     """What one connection tells; a line that is down is an error here, not a state."""
-    from kolo.top.sources.replay import Replay
-
     if isinstance(source, Replay):
         for message in source.recording.messages():
             yield message
@@ -85,5 +84,5 @@ async def _messages(source: Source) -> AsyncGenerator[Message, None]:
     told_by: AsyncGenerator[Told, None] = source.told()
     async with aclosing(told_by) as stream:
         async for told in stream:
-            if isinstance(told, (Hello, Snapshot)) or not isinstance(told, Link):
-                yield told  # type: ignore[misc]
+            if not isinstance(told, (Link, Rewind)):
+                yield told

@@ -22,6 +22,7 @@ from cli_server import Server
 from pty_terminal import Terminal
 from running import Kolo
 
+from kolo.cli.bench import SECTIONS, command
 from kolo.cli.boundary import EXIT_CODES
 
 TINY = ("-n", "2", "--rounds", "1", "--warmup", "0", "-p", "32", "--output-tokens", "8")
@@ -168,9 +169,9 @@ def test_a_terminal_sees_how_it_goes(env: dict[str, str], server: Server) -> Non
 def test_two_servers_take_turns_and_are_compared(kolo: Kolo) -> None:
     with fake(quick) as one, fake(quick) as other:
         urls = ("--url", f"a={one}", "--url", f"b={other}")
-        done = kolo("bench", *TINY[2:], "-n", "4", "--rounds", "3", *urls)
+        done = kolo("bench", *TINY[2:], "-n", "4", "--rounds", "5", *urls)
     assert done.returncode == 0, done.stderr
-    assert "over a, medians [95 % interval]" in done.stdout
+    assert "over a, ratios [95 % interval]" in done.stdout
     assert "targets taking turns" in done.stdout
     assert "has no /tokenize: the lengths of prompts are near, not exact" in done.stdout
 
@@ -239,6 +240,12 @@ def test_a_goal_that_never_held_is_exit_code_8(kolo: Kolo) -> None:
         (("-c", "1", "--rate", "3"), 2, "each say what the load is"),
         (("-c", "8", "-n", "4"), 2, "some users would never send"),
         (("-w", "interference", "--rate", "3"), 2, "goes by users"),
+        (("-w", "interference", "-n", "9"), 2, "one answer for each user"),
+        (("--turns", "3"), 2, "--turns is for the workload chat"),
+        (("--arrival", "constant"), 2, "goes with a --rate"),
+        (("--overwrite",), 2, "goes with --save"),
+        (("--engine", "--rate", "3"), 2, "as wide as there are users"),
+        (("--file", "good.jsonl", "-p", "9"), 2, "have their own lengths"),
         (("--duration", "soon"), 2, "--duration 'soon'"),
         (("--goal", "speed>3"), 2, "no metric 'speed'"),
         (("--file", "requests.jsonl"), 2, "requests.jsonl:2: is no JSON"),
@@ -255,11 +262,20 @@ def test_a_goal_that_never_held_is_exit_code_8(kolo: Kolo) -> None:
 def test_what_cannot_be_says_why(
     kolo: Kolo, tmp_path: Path, args: tuple[str, ...], code: int, words: str
 ) -> None:
+    (tmp_path / "good.jsonl").write_text('{"prompt": "a"}')
     (tmp_path / "requests.jsonl").write_text('{"prompt": "a"}\n{"prompt: 1}\n')
     done = kolo("bench", *args)
     assert (done.returncode, done.stdout) == (code, "")
     assert words in done.stderr
     assert "internal error" not in done.stderr
+
+
+def test_help_shows_every_option_in_a_section(kolo: Kolo) -> None:
+    shown = kolo("bench", "--help").stdout
+    for param in command.params:
+        assert max(param.opts, key=len) in shown
+        assert any(param.name in names.split() for names in SECTIONS.values())
+    assert "x<=" not in shown
 
 
 def test_formulas_are_printed(kolo: Kolo) -> None:

@@ -76,6 +76,8 @@ def test_a_file_is_copied_whole_and_hashed(kolo: Kolo, store: Store, tmp_path: P
     seen = [event["done_bytes"] for event in events if event["event"] == "progress"]
     assert seen == sorted(seen)
     assert seen[-1] == size
+    again = lines(kolo, "pull", "mine")
+    assert (again[-1]["new"], again[-1]["in_place"]) == (False, False)
     for part in parts:
         part.unlink()
     assert [finding["state"] for finding in told(kolo, "verify", "mine")] == ["ok", "ok"]

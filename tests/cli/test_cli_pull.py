@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_server import Server
+from hub_server import hub_server
 from origin import Fault, Origin
 from pty_terminal import Terminal
 from running import Kolo
 from stores import model
 
+from kolo.config import Settings
+from kolo.models.resolve import resolve
 from kolo.models.store import Store
 
 PATIENCE_S = 30.0
@@ -185,3 +189,36 @@ def test_a_terminal_gets_a_bar_that_never_goes_back(
     amounts = [float(each) for each in done]
     assert amounts == sorted(amounts)
     assert amounts
+
+
+# From the hub --------------------------------------------------------------------------------
+
+
+def test_pull_load_chat_and_remove_as_one_story(
+    kolo: Kolo, env: dict[str, str], store: Store
+) -> None:
+    guide = resolve("guide", Settings()).path.read_bytes()
+    with hub_server() as hub:
+        hub.put("kolo-llm/guide-GGUF", {"guide-Q8_0.gguf": guide, "README.md": b"x"})
+        done = kolo("pull", "kolo-llm/guide-GGUF", HF_ENDPOINT=hub.api.url)
+        assert done.returncode == 0, done.stderr
+        again = kolo("pull", "hf:kolo-llm/guide-GGUF:Q8_0", "--json", HF_ENDPOINT=hub.api.url)
+        assert [event["event"] for event in events(again.stdout)] == ["plan", "done"]
+    name = "kolo-llm/guide-GGUF:Q8_0"
+    assert name in done.stderr
+    assert list(store.models()) == [name]
+    assert store.get(name).version.source == "hf:kolo-llm/guide-GGUF:Q8_0"
+    with Server(env) as server:
+        assert f"{name} is loaded" in kolo("load", "kolo-llm/guide").stderr
+        chat = [sys.executable, "-m", "kolo", "chat", "-m", "guide-GGUF"]
+        with Terminal(chat, env) as terminal:
+            terminal.expect(server.url)
+            terminal.expect(">")
+            terminal.type("What is a slot?\n")
+            assert "slot" in terminal.expect("tok/s")
+            terminal.expect(">")
+            terminal.type("\x04")
+            assert terminal.process.wait(20) == 0
+        done = kolo("rm", name, "--yes")
+        assert f"kolo unload {name}" in done.stderr
+    assert store.models() == {}

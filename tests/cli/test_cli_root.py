@@ -111,7 +111,8 @@ def test_path_names_every_folder_or_one(
         monkeypatch.setenv(name, env[name])
     assert main(["path", "--json"]) == 0
     paths = json.loads(capsys.readouterr().out)
-    assert list(paths) == ["config", "data", "state", "cache", "runtime"]
+    assert list(paths) == ["config", "data", "state", "cache", "runtime", "monitor"]
+    assert paths["monitor"] == f"{env['XDG_RUNTIME_DIR']}/kolo/monitor.sock"
     assert paths["state"] == f"{env['XDG_STATE_HOME']}/kolo"
     assert main(["path", "runtime"]) == 0
     assert capsys.readouterr().out == f"{env['XDG_RUNTIME_DIR']}/kolo\n"
@@ -119,6 +120,21 @@ def test_path_names_every_folder_or_one(
     assert f"state    {paths['state']}\n" in capsys.readouterr().out
     assert main(["path", "stat"]) == 2
     assert "'stat' is not one of" in capsys.readouterr().err
+
+
+def test_a_wrong_setting_hides_no_folder(
+    env: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KOLO_SERVER_PORT", "many")
+    assert main(["path", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert list(json.loads(shown.out)) == ["config", "data", "state", "cache", "runtime"]
+    assert "server.port" in shown.err
+    assert main(["path", "monitor"]) == 2
+    monkeypatch.delenv("KOLO_SERVER_PORT")
+    monkeypatch.setenv("KOLO_MONITOR_SOCKET", "/run/k.sock")
+    assert main(["path", "monitor"]) == 0
+    assert capsys.readouterr().out == "/run/k.sock\n"
 
 
 def test_help_environment_names_our_variables_and_every_setting(

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from importlib.resources import files
@@ -152,6 +153,35 @@ def test_a_second_server_leaves_the_first_its_place(env: dict[str, str], kolo: K
             by_url = json.loads(kolo("ps", "--json", KOLO_URL=second.url).stdout)
             assert by_url[0]["state"] == "loaded"
         assert beacon(env).exists()
+
+
+def lines_of(path: Path, n: int) -> list[dict[str, object]]:
+    """The first lines of a monitor socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(PATIENCE_S)
+        client.connect(str(path))
+        with client.makefile() as stream:
+            return [json.loads(stream.readline()) for _ in range(n)]
+
+
+def test_it_says_what_it_does_on_a_socket_of_its_owner(env: dict[str, str], kolo: Kolo) -> None:
+    path = Path(kolo("path", "monitor").stdout.strip())
+    with Server(env) as server:
+        hello, started, *_ = lines_of(path, 3)
+        assert hello["server"]["url"] == server.url  # type: ignore[index]
+        assert hello["server"]["pid"] == server.pid  # type: ignore[index]
+        assert started["kind"] == "server"
+        assert path.stat().st_mode & 0o777 == 0o600
+        with Server(env) as second:
+            second.until("cannot see this server: another server speaks at")
+            assert lines_of(path, 1)[0]["server"] == hello["server"]
+        assert lines_of(path, 1)[0]["server"] == hello["server"]
+        server.process.kill()
+        server.process.wait()
+    assert path.exists()
+    with Server(env) as after:
+        assert lines_of(path, 1)[0]["server"]["pid"] == after.pid  # type: ignore[index]
+    assert not path.exists()
 
 
 def test_beyond_this_machine_only_when_it_is_said(env: dict[str, str], kolo: Kolo) -> None:

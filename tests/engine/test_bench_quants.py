@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from harness import prompt, worker
 
+from kolo.bench.blueprint import plan
 from kolo.bench.dimensions import Dimensions
 from kolo.bench.quants import BASE_TYPES, FILE_TYPE_NUMBERS
 from kolo.bench.shapes import parse
-from kolo.bench.synth import plan, synthesize
+from kolo.bench.synth import synthesize
 from kolo.models.gguf import read_model
 from kolo.types import LoadParams, Sampling
 

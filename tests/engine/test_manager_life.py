@@ -22,7 +22,6 @@ from kolo.errors import (
 )
 from kolo.manager.backoff import Backoff
 from kolo.manager.engine import Engine
-from kolo.types import LoadParams
 
 HANGS = {"hang_on_load": True}
 

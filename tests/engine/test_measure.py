@@ -10,7 +10,8 @@ import pytest
 from harness import Worker, prompt, worker
 
 from kolo.errors import BadParameter, Busy, ContextLengthExceeded
-from kolo.types import LoadParams, Measure, Measured, Sampling
+from kolo.timing import Measure, Measured
+from kolo.types import LoadParams, Sampling
 
 GREEDY = Sampling(temperature=0, ignore_eos=True)
 SLOW = msgspec.json.encode({"row_ms": 5, "words": 10**9}).decode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from kolo.server.app import App, create_app
 from kolo.server.options import Options
 from kolo.server.run import Stop, serve
 from kolo.server.state import Registry
+from kolo.snapshot import Gpu
 from kolo.types import LoadParams
 
 FAKE = "fake"
@@ -116,12 +117,16 @@ async def house(
     registry: Registry | None = None,
     limits: Mapping[str, Any] | None = None,
     history: bool = False,
+    socket: Path | None = None,
+    gpus: Callable[[], list[Gpu]] | None = None,
     **options: Any,
 ) -> AsyncIterator[House]:
-    """An app with one fake engine named ``fake``, or ``specs``; no worker outlives it."""
+    """An app with one fake engine named ``fake``, or ``specs``; no worker outlives it.
+
+    ``socket`` is that of its monitor, if there is to be one; ``gpus`` are those it sees."""
     before = set(psutil.Process().children())
     sink = Recorder()
-    monitor = Monitor(sink)
+    monitor = Monitor(sink, gpus=gpus)
     settings = settings or Settings()
     manager = Manager(
         settings,
@@ -140,7 +145,8 @@ async def house(
     )
     remembered = monitor.remembering(folder, HistorySettings(enabled=history))
     try:
-        async with remembered, monitor.watching(manager, folder):
+        async with remembered, monitor.watching(manager, folder, socket) as problem:
+            assert not problem
             yield House(app, manager, sink)
     finally:
         await manager.close()

@@ -10,6 +10,7 @@ import pytest
 from serving import ENDLESS, House, fake, house, served
 
 import kolo
+from kolo.snapshot import Gpu
 from kolo.types import Generate, Prompt
 
 COMPLETION_PATHS = (
@@ -24,7 +25,8 @@ SYSTEM_PATHS = ("/metrics/system", "/v1/metrics/system", "/system/metrics")
 
 @pytest.fixture
 async def two(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path, specs=[fake("a"), fake("b"), fake("idle")]) as made:
+    specs = [fake("a"), fake("b"), fake("idle")]
+    async with house(tmp_path, specs=specs, gpus=list) as made:
         yield made
 
 
@@ -152,6 +154,40 @@ async def test_system_metrics_add_up(two: House) -> None:
     assert reply["summary"]["gpu_count"] == 0
     assert reply["summary"]["average_gpu_utilization_percent"] is None
     assert reply["metadata"]["monitoring_capabilities"]["gpu"] is False
+
+
+async def test_gpus_are_told_with_what_is_known_of_them(tmp_path: Path) -> None:
+    gpus = [
+        Gpu(
+            id="nvidia:0",
+            vendor="nvidia",
+            index=0,
+            name="H200",
+            driver="575",
+            utilization_percent=80,
+            memory_used_bytes=1 << 30,
+            memory_total_bytes=4 << 30,
+            power_w=500,
+            temperature_c=60,
+        ),
+        Gpu(id="amd:0", vendor="amd", index=0, name="silent"),
+    ]
+    async with house(tmp_path, gpus=lambda: gpus) as place:
+        reply = (await place.get("/metrics/system")).json
+        both = (await place.get("/v1/metrics")).json
+    first, second = reply["gpus"]
+    assert (first["id"], first["name"], first["vendor"]) == (0, "H200", "NVIDIA")
+    assert first["utilization"] == {"gpu_percent": 80, "memory_percent": 25}
+    assert first["memory"]["free_bytes"] == 3 << 30
+    assert first["memory"]["used_formatted"] == "1.00 GB"
+    assert (first["temperature_celsius"], first["power_usage_watts"]) == (60, 500)
+    assert second["utilization"] == {"gpu_percent": None, "memory_percent": None}
+    assert second["memory"]["free_formatted"] is None
+    assert reply["gpu_monitoring_available"] is True
+    assert reply["summary"]["gpu_count"] == 2
+    assert reply["summary"]["average_gpu_utilization_percent"] == 80
+    assert both["system"]["summary"]["total_vram_gb"] == 4
+    assert both["system"]["summary"]["vram_utilization_percent"] == 25
 
 
 async def test_combined_metrics_have_the_shape_of_the_code_and_of_the_documents(

@@ -1,10 +1,8 @@
-"""What only a real model shows: forced forms, characters of many bytes, a crowd of streams."""
+"""What only a real model shows: forced forms, characters of many bytes."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import random
 from pathlib import Path
 from typing import Any
 
@@ -97,32 +95,3 @@ def test_an_answer_cut_within_a_character_says_so_without_breaking_it(live: str)
     for n_tokens in range(1, 6):
         reply = post(live, grammar='root ::= "😀😀"', stream=True, max_tokens=n_tokens)
         assert set(text_of(reply.content)) <= {"😀"}
-
-
-async def test_a_crowd_of_streams_with_some_that_leave(live: str) -> None:
-    """200 at once on eight slots, every twentieth leaving: the others are whole and right."""
-    expected = post(live).json()["choices"][0]["message"]["content"]
-    draw = random.Random(5)
-    leaving = set(draw.sample(range(200), 10))
-    body = {"model": "guide", "messages": ASK, "temperature": 0, "stream": True}
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
-
-    async with httpx2.AsyncClient(base_url=live, timeout=120, limits=limits) as client:
-
-        async def one(at: int) -> str | None:
-            async with client.stream("POST", CHAT, json=body) as response:
-                assert response.status_code == 200
-                received = b""
-                async for piece in response.aiter_bytes():
-                    received += piece
-                    if at in leaving:
-                        return None
-            return text_of(received)
-
-        answers = await asyncio.gather(*(one(at) for at in range(200)))
-        assert [at for at, answer in enumerate(answers) if answer is None] == sorted(leaving)
-        assert {answer for answer in answers if answer is not None} == {expected}
-        again = await client.post(CHAT, json={**body, "stream": False})
-        assert again.json()["choices"][0]["message"]["content"] == expected
-        slots = (await client.get("/slots", params={"model": "guide"})).json()
-        assert [slot["is_processing"] for slot in slots] == [False] * 8

@@ -305,14 +305,18 @@ async def test_the_standard_variables_hold(
 
 
 async def test_a_collector_that_is_away_costs_no_request_and_no_stop(
-    place: House, monkeypatch: pytest.MonkeyPatch
+    place: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from kolo.monitor import otel
 
-    monkeypatch.setattr(otel, "CLOSE_S", 0.2)
+    monkeypatch.setattr(otel, "CLOSE_S", 1.0)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
     async with asyncio.timeout(30), exporting(place, endpoint="http://127.0.0.1:9"):
         for _ in range(5):
             assert (await place.complete(model="a", max_tokens=2)).status == 200
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("OpenTelemetry: ")
+    assert "127.0.0.1" in told
 
 
 async def test_without_the_packages_it_says_what_to_install(

@@ -77,6 +77,15 @@ async def until(client: httpx2.AsyncClient, query: str, wanted: float) -> None:
             await asyncio.sleep(0.1)
 
 
+def dashboard() -> list[str]:
+    """What the Grafana dashboard asks, of everybody."""
+    text = (Path(__file__).parents[2] / "contrib/grafana/kolo.json").read_text()
+    for variable, value in (("instance", ".*"), ("engine", ".*"), ("__rate_interval", "10m")):
+        text = text.replace(f"${variable}", value)
+    panels = json.loads(text)["panels"]
+    return [target["expr"] for panel in panels for target in panel.get("targets", ())]
+
+
 async def load(server: Served, model: str, requests: int) -> None:
     bodies = [{"model": model, "prompt": f"{n} hello", "max_tokens": 5} for n in range(requests)]
     replies = await asyncio.gather(
@@ -116,6 +125,12 @@ async def test_a_percentile_over_two_engines_is_that_of_all_their_requests(
             await until(client, 'sum(vllm:time_to_first_token_seconds_count{job="as-vllm"})', 72)
             (done,) = await ask(client, 'sum(kolo_requests_total{outcome="completed"})')
             assert float(done["value"][1]) == 72
+            seen = 'min(count_over_time(kolo_build_info{job="kolo"}[10m])) > bool 2'
+            await until(client, seen, 1)  # a rate is of two samples
+            for expression in dashboard():
+                answered = await ask(client, expression)  # which checks that it could be read
+                about_gpus_or_drafts = "gpu" in expression or "draft" in expression
+                assert answered or about_gpus_or_drafts or "> 0" in expression, expression
 
 
 async def test_being_scraped_loads_nothing_and_keeps_nothing_awake(tmp_path: Path) -> None:

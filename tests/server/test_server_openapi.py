@@ -56,6 +56,12 @@ def test_the_document_refers_to_what_it_holds(document: Any) -> None:
     assert len(names) == len(set(names))
 
 
+def test_both_forms_of_the_metrics_are_described(document: Any) -> None:
+    content = document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
+    assert set(content) == {"text/plain", "application/json"}
+    assert content["application/json"]["schema"]["$ref"].endswith("/CombinedMetrics")
+
+
 def test_every_operation_tells_its_errors(document: Any) -> None:
     chat = document["paths"]["/v1/chat/completions"]["post"]["responses"]
     assert set(chat) == {"200", "400", "404", "408", "413", "422", "500", "503", "504", "507"}

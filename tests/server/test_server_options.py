@@ -36,7 +36,9 @@ def test_settings_become_options(tmp_path: Path) -> None:
 
 
 def test_no_time_at_all_is_for_ever_but_for_a_stop(tmp_path: Path) -> None:
-    never = options(tmp_path, request_timeout="0", body_timeout="0", heartbeat="0", stop_timeout="0")
+    never = options(
+        tmp_path, request_timeout="0", body_timeout="0", heartbeat="0", stop_timeout="0"
+    )
     assert never.request_timeout_ms is None
     assert never.body_timeout_s is None
     assert never.heartbeat_s == NEVER_S

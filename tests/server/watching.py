@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from kolo.manager.manager import Manager
-from kolo.monitor.monitor import Monitor
+from serving import House, house
+
 from kolo.monitor.subscribe import Link
 from kolo.snapshot import Snapshot
 
@@ -18,13 +19,12 @@ DEADLINE_S = 60.0
 
 
 @asynccontextmanager
-async def watched(monitor: Monitor, manager: Manager, folder: Path) -> AsyncIterator[Path]:
-    """The socket of a monitor that watches ``manager``; gone after the block."""
+async def watched(folder: Path, **how: Any) -> AsyncIterator[tuple[House, Path]]:
+    """A house (``serving.house``) with the socket of its monitor, which is gone after it."""
     path = folder / "monitor.sock"
-    async with monitor.watching(manager, folder, path) as problem:
-        assert not problem
-        yield path
-    assert not path.exists()
+    async with house(folder, socket=path, **how) as place:
+        yield place, path
+    assert path.name not in os.listdir(folder)
 
 
 async def until(link: Link, true_of: Callable[[Snapshot], bool]) -> Snapshot:

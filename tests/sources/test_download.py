@@ -258,8 +258,14 @@ async def test_cancelling_keeps_what_came_and_lets_go_at_once(
 ) -> None:
     file = origin.put("/m.gguf", BODY, hold_at=200_000)
     plan = await plan_of(f"{origin.url}/m.gguf")
-    fetching = asyncio.create_task(Transfer(Settings()).fetch(plan, tmp_path))
-    await asyncio.to_thread(origin.holding.wait, 10)
+    some = asyncio.Event()
+
+    def told(progress: Progress) -> None:
+        if progress.done_bytes:
+            some.set()
+
+    fetching = asyncio.create_task(Transfer(Settings()).fetch(plan, tmp_path, told))
+    await some.wait()
     fetching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await fetching

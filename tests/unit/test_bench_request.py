@@ -186,6 +186,18 @@ def test_connections_are_used_again_and_headers_sent() -> None:
     with_endpoint(play)
 
 
+@pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/"])
+def test_a_base_url_may_end_in_the_version(path: str) -> None:
+    async def main() -> int:
+        async with FakeOpenAI(lambda body: steady(2)) as server:
+            endpoint = Endpoint(server.url + path)
+            reply = await endpoint.ask("GET", "/v1/models")
+            endpoint.close()
+            return reply.status
+
+    assert run_virtual(main()) == 200
+
+
 def test_a_connection_that_was_closed_meanwhile_is_replaced() -> None:
     async def main() -> None:
         served = 0

@@ -11,7 +11,7 @@ import pytest
 
 from kolo.bench.dimensions import Dimensions
 from kolo.bench.known import KNOWN
-from kolo.bench.shapes import check_disk, made, parse, written
+from kolo.bench.shapes import check_disk, made, named, parse, written
 from kolo.errors import BadParameter, LoadFailed
 
 PUBLISHED = {
@@ -167,3 +167,23 @@ def test_a_full_disk_is_told_before_anything_is_written(
 def test_dimensions_left_out_follow_from_the_others() -> None:
     model = Dimensions(arch="llama", layers=1, embd=64, heads=4, ff=96, vocab=300)
     assert (model.n_head_kv, model.n_head_dim, model.n_expert_ff) == (4, 16, 96)
+
+
+@pytest.mark.parametrize(
+    ("reference", "shape"),
+    [
+        ("hf:bartowski/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M", "qwen2.5-0.5b"),
+        ("ollama:qwen2.5:0.5b", "qwen2.5-0.5b"),
+        ("ollama:llama3.2:1b-instruct-q4_0", "llama-3.2-1b"),
+        (
+            "TheBloke/Mistral-7B-Instruct-v0.2-GGUF/mistral-7b-instruct-v0.2.Q4_K_M.gguf",
+            "mistral-7b",
+        ),
+        ("bartowski/Meta-Llama-3.1-8B-Instruct-GGUF", "llama-3.1-8b"),
+        ("unsloth/gpt-oss-20b-GGUF", "gpt-oss-20b"),
+        ("somebody/their-own-7b", None),
+        ("ollama:nomic-embed-text", None),
+    ],
+)
+def test_a_name_tells_its_shape(reference: str, shape: str | None) -> None:
+    assert named(reference) == shape

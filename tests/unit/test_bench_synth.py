@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 
+from kolo.bench.blueprint import header, plan
 from kolo.bench.dimensions import Dimensions
 from kolo.bench.quants import BASE_TYPES
-from kolo.bench.synth import header, plan, synthesize
+from kolo.bench.synth import synthesize
 from kolo.bench.vocabulary import vocabulary
 from kolo.models.ggml import BLOCKS
 from kolo.models.gguf import read_model

@@ -129,7 +129,7 @@ def test_tokens_count_when_they_come_and_requests_when_they_end() -> None:
     steady = [0.0]
     counts = Completions(steady=lambda: steady[0])
     steady[0] = 3.0
-    counts.emitted("a", Emission(6, [120.0], [10.0, 30.0], [(5.0, 3)]))
+    counts.emitted("a", Emission(3.0, 6, [120.0], [10.0, 30.0], [(5.0, 3)]))
     window = counts.windows("a", busy=True).last_5s
     assert (window.output_tokens, window.done, window.ttft_ms.n) == (6, 0, 1)
     assert window.itl_ms.n == 5
@@ -152,9 +152,9 @@ def test_only_answers_that_ended_well_have_an_end_to_end_time() -> None:
 
 
 def test_percentiles_over_engines_are_those_of_all_values() -> None:
-    counts = Completions()
-    counts.emitted("quick", Emission(99, [], [10.0] * 99, []))
-    counts.emitted("slow", Emission(1, [], [1000.0], []))
+    counts = Completions(steady=lambda: 7.0)
+    counts.emitted("quick", Emission(7.0, 99, [], [10.0] * 99, []))
+    counts.emitted("slow", Emission(7.0, 1, [], [1000.0], []))
     overall = counts.windows(busy=True).last_1m.itl_ms
     assert (overall.n, overall.p95) == (100, pytest.approx(10, rel=0.01))
     assert overall.max == pytest.approx(1000, rel=0.01)
@@ -183,15 +183,22 @@ def test_drafts_and_computed_prompts_count() -> None:
 # The meter -------------------------------------------------------------------------------
 
 
-def test_tokens_that_come_together_share_their_time() -> None:
+def metered(*frames: tuple[float, int, int]) -> tuple[Progress, list[Emission]]:
+    """A request of which each frame (when, choice, tokens) brings some."""
     told: list[Emission] = []
     meter, one = Meter(told.append), Progress(submitted_s=100.0)
-    for n_tokens, at_s in ((1, 100.5), (1, 100.6), (4, 101.0), (0, 101.5), (2, 101.2)):
-        meter.take(one, 0, n_tokens, at_s)
-    meter.flush(101.2, force=True)
-    (emission,) = told
-    assert emission.tokens == one.tokens == 8
-    assert emission.ttft_ms == [pytest.approx(500)]
+    for at_s, choice, n_tokens in frames:
+        meter.begin(at_s)
+        meter.take(one, choice, n_tokens)
+    meter.flush()
+    meter.flush()
+    return one, told
+
+
+def test_tokens_that_come_together_share_their_time() -> None:
+    one, (emission,) = metered((100.1, 0, 1), (100.2, 0, 1), (100.6, 0, 4), (100.8, 0, 2))
+    assert (emission.at_s, emission.tokens, one.tokens) == (100.8, 8, 8)
+    assert emission.ttft_ms == [pytest.approx(100)]
     assert emission.itl_ms == [pytest.approx(100)]
     assert emission.shared_itl_ms == [(pytest.approx(100), 4), (pytest.approx(100), 2)]
     values = [*emission.itl_ms, *(itl for itl, n in emission.shared_itl_ms for _ in range(n))]
@@ -199,26 +206,21 @@ def test_tokens_that_come_together_share_their_time() -> None:
     assert len(values) == 7
 
 
+def test_text_without_a_token_of_its_own_is_no_token() -> None:
+    one, (emission,) = metered((100.1, 0, 1), (100.5, 0, 0), (100.9, 0, 1))
+    assert (one.tokens, emission.itl_ms) == (2, [pytest.approx(800)])
+
+
 def test_each_choice_has_its_own_pace_and_the_request_one_first_token() -> None:
-    told: list[Emission] = []
-    meter, one = Meter(told.append), Progress(submitted_s=0.0)
-    for choice, at_s in ((0, 1.0), (1, 1.1), (0, 1.2), (1, 1.5)):
-        meter.take(one, choice, 1, at_s)
-    meter.flush(1.5, force=True)
-    assert told[0].ttft_ms == [pytest.approx(1000)]
-    assert told[0].itl_ms == [pytest.approx(200), pytest.approx(400)]
+    _, (emission,) = metered((100.1, 0, 1), (100.2, 1, 1), (100.3, 0, 1), (100.6, 1, 1))
+    assert emission.ttft_ms == [pytest.approx(100)]
+    assert emission.itl_ms == [pytest.approx(200), pytest.approx(400)]
 
 
-def test_the_sink_is_told_now_and_then_and_never_of_nothing() -> None:
-    told: list[Emission] = []
-    meter, one = Meter(told.append), Progress(submitted_s=0.0)
-    for step in range(1, 101):
-        meter.take(one, 0, 1, step / 100)
-        meter.flush(step / 100)
-    meter.flush(1.0, force=True)
-    meter.flush(9.0, force=True)
-    assert 3 <= len(told) <= 6
-    assert sum(emission.tokens for emission in told) == 100
+def test_the_sink_is_told_of_each_second_by_itself_and_never_of_nothing() -> None:
+    _, told = metered(*((100 + step / 100, 0, 1) for step in range(50, 350)))
+    assert [int(emission.at_s) for emission in told] == [100, 101, 102, 103]
+    assert [emission.tokens for emission in told] == [50, 100, 100, 50]
 
 
 def test_a_request_without_a_token_has_no_times() -> None:

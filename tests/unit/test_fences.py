@@ -16,7 +16,7 @@ import kolo
 
 HEAVY = (
     "llama_cpp", "llguidance", "numpy", "jinja2", "quart", "hypercorn", "textual",
-    "prompt_toolkit", "rich", "pynvml", "psutil", "openai",
+    "prompt_toolkit", "rich", "pynvml", "psutil", "openai", "huggingface_hub",
 )  # fmt: skip
 
 
@@ -72,6 +72,19 @@ def test_only_the_bindings_of_llama_cpp_are_loaded() -> None:
         "import kolo.engine.llama, sys\nassert 'llama_cpp.llama' not in sys.modules"
     )
     assert "llama_cpp" in loaded
+
+
+def test_only_the_screen_loads_textual() -> None:
+    headless = "import kolo.cli.top, kolo.top.stream, kolo.top.sources.replay, kolo.top.sources.ssh"
+    assert not loaded_after(headless) & {"textual", "psutil", "quart", "llama_cpp"}
+    root = Path(kolo.__file__).parent
+    naming = [
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        if re.search(r"^\s*(from|import) textual", path.read_text(), re.MULTILINE)
+    ]
+    assert naming
+    assert all(name.startswith("top/app/") for name in naming)
 
 
 def test_no_file_is_over_450_lines() -> None:

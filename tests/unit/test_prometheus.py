@@ -6,6 +6,7 @@ import json
 import math
 import re
 import runpy
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,19 @@ def view(*watched: Watched, gpus: list[Gpu] | None = None) -> View:
     return View(snapshot, list(watched), version="1.2.3", started_at=1000.5, cpu_s=3.25)
 
 
+def emission(**how: Any) -> Emission:
+    given = {"tokens": 1, "ttft_ms": [], "itl_ms": [], "shared_itl_ms": []}
+    return Emission(**{"at_s": time.monotonic(), **given, **how})
+
+
 def worked() -> Tally:
     """An engine that did a bit of everything."""
     counts = Completions()
     counts.loaded("a", ModelInfo(), 1500.0)
     counts.computed("a", 600, 2)
-    counts.emitted("a", Emission(5, [30.0], [8.0, 12.0], [(4.0, 2)]))
+    counts.emitted(
+        "a", emission(tokens=5, ttft_ms=[30.0], itl_ms=[8.0, 12.0], shared_itl_ms=[(4.0, 2)])
+    )
     result = Generated(
         usage=Usage(prompt_tokens=700, cached_tokens=100, completion_tokens=5),
         timings=Timings(queue_ms=4, prefill_ms=26, draft_tokens=10, draft_accepted=7),
@@ -251,7 +259,7 @@ def test_counters_outlive_the_loads_of_an_engine() -> None:
     counts = Completions()
     for _ in range(3):
         counts.loaded("a", ModelInfo(), 10.0)
-        counts.emitted("a", Emission(2, [5.0], [7.0], []))
+        counts.emitted("a", emission(tokens=2, ttft_ms=[5.0], itl_ms=[7.0]))
         counts.unloaded("a", "idle")
     text = exposition(view(Watched(Engine(id="a"), counts.of("a"))))
     assert value(text, "kolo_model_loads_total") == 3

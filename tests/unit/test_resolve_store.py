@@ -50,6 +50,7 @@ def test_a_name_is_the_version_in_use(settings: Settings, store: Store) -> None:
         ("qwen2.5:0", "qwen2.5:0.5b"),
         ("QWEN2.5:0.5B", "qwen2.5:0.5b"),
         ("qwen2.5", "qwen2.5:latest"),
+        ("o/Qwen2.5-0", "o/Qwen2.5-0.5B-GGUF:Q4_K_M"),
         ("Qwen2.5-0", "o/Qwen2.5-0.5B-GGUF:Q4_K_M"),
         ("o/Qwen2.5-0.5B-GGUF", "o/Qwen2.5-0.5B-GGUF:Q4_K_M"),
         ("hf:o/qwen2.5-0.5b-gguf", "o/Qwen2.5-0.5B-GGUF:Q4_K_M"),

@@ -99,6 +99,21 @@ def test_speeds_and_shares_are_sums_over_sums() -> None:
     assert window.requests_per_s == pytest.approx(0.75)
 
 
+def test_what_is_told_late_counts_in_the_second_it_happened_in() -> None:
+    sliding = Sliding(0.0)
+    sliding.add(part(1), 20.5)
+    sliding.windows(21.1, busy=True)
+    sliding.add(part(10, 4.0), 20.9)
+    sliding.add(part(100), 19.8)  # where nothing was counted before
+    assert [w.output_tokens for w in all_of(sliding.windows(24.9, busy=True))] == [111] * 3
+    assert sliding.windows(25.0, busy=True).last_5s.output_tokens == 11
+    assert sliding.windows(26.0, busy=True).last_5s.output_tokens == 0
+    assert sliding.windows(80.0, busy=True).last_1m.output_tokens == 11
+    sliding.add(part(7), 79.5)
+    assert [w.output_tokens for w in all_of(sliding.windows(80.0, busy=True))] == [7, 18, 118]
+    assert sliding.windows(921.0, busy=True).last_15m.output_tokens == 7
+
+
 def test_a_clock_that_goes_back_stands_still() -> None:
     sliding = Sliding(1000.0)
     sliding.add(part(5), 1010.0)

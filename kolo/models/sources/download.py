@@ -25,6 +25,7 @@ from kolo.errors import (
     SourceError,
     SourceUnreachable,
 )
+from kolo.models.sources.guard import origin
 from kolo.models.sources.partial import Partial
 from kolo.models.sources.plan import RemoteFile
 from kolo.models.sources.progress import State
@@ -289,7 +290,7 @@ class Download:
 
     def _refusal(self, response: httpx2.Response) -> Exception:
         status, host = response.status_code, response.url.host
-        redirected = host != self._host
+        redirected = origin(response.url) != origin(httpx2.URL(self._file.url))
         if status in _AGAIN or (redirected and status in (401, 403)):  # a signature ran out
             return _Again(f"{host} answers {status}", _retry_after_s(response))
         if status in (401, 403):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import re
-from contextlib import closing
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote
 
@@ -20,7 +18,7 @@ from kolo.models.reference import UrlRef
 from kolo.models.sources.download import strong_validator
 from kolo.models.sources.plan import Plan, RemoteFile, Role
 from kolo.models.sources.quants import quant_of
-from kolo.models.sources.web import Broken, Web, web_for
+from kolo.models.sources.web import Web, with_web
 
 _DIGEST = re.compile(r"sha-256=:?([A-Za-z0-9+/]+=*):?", re.IGNORECASE)
 _RANGE = re.compile(r"bytes \d+-\d+/(\d+)")
@@ -28,14 +26,13 @@ _RANGE = re.compile(r"bytes \d+-\d+/(\d+)")
 
 async def plan_url(reference: UrlRef, settings: Settings, *, allow_private: bool) -> Plan:
     """``plan`` for a URL. Size and validator are those that the server gives now."""
-    return await asyncio.to_thread(_plan, reference, settings, allow_private)
+    return await with_web(reference, settings, allow_private, lambda web: _plan(web, reference))
 
 
-def _plan(reference: UrlRef, settings: Settings, allow_private: bool) -> Plan:
+def _plan(web: Web, reference: UrlRef) -> Plan:
     urls = _parts(httpx2.URL(reference.url))
     role: Role = "shard" if len(urls) > 1 else "model"
-    with closing(web_for(reference, settings, allow_private=allow_private)) as web:
-        files = tuple(_ask(web, url, role) for url in urls)
+    files = tuple(_ask(web, url, role) for url in urls)
     name = stem(Path(files[0].name))
     return Plan(
         reference=reference,
@@ -58,17 +55,12 @@ def _parts(url: httpx2.URL) -> list[httpx2.URL]:
 
 def _ask(web: Web, url: httpx2.URL, role: Role) -> RemoteFile:
     """HEAD, or where that is not served, the first bytes."""
-    try:
-        with web.open(str(url), method="HEAD") as head:
-            if head.is_success:
-                return _file(url, head, role)
-        with web.open(str(url), headers={"Range": "bytes=0-3"}) as first:
-            if first.is_success:
-                return _file(url, first, role)
-    except Broken as error:
-        raise SourceUnreachable(
-            f"{url.host} cannot be reached: {error}", hint="Check the address and the connection."
-        ) from error
+    with web.open(str(url), method="HEAD") as head:
+        if head.is_success:
+            return _file(url, head, role)
+    with web.open(str(url), headers={"Range": "bytes=0-3"}) as first:
+        if first.is_success:
+            return _file(url, first, role)
     raise _refusal(url, first, web)
 
 

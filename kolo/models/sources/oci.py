@@ -3,9 +3,8 @@ that were pushed as layers (ORAS), known by their title."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 import httpx2
@@ -28,7 +27,7 @@ from kolo.models.sources.layers import extras_of
 from kolo.models.sources.plan import Plan, RemoteFile, Role
 from kolo.models.sources.quants import Listed, groups, is_projector, quant_of
 from kolo.models.sources.registry import base_url, blob_url, check_digest, small_blob
-from kolo.models.sources.web import Broken, Web, web_for
+from kolo.models.sources.web import Broken, Web, with_web
 
 MAX_MANIFEST_BYTES = 4 << 20  # the least that a registry must take (distribution-spec)
 MAX_TEXT_BYTES = 1 << 20
@@ -80,25 +79,20 @@ class _Config(Struct, frozen=True):
 
 async def plan_oci(reference: OciRef, settings: Settings, *, allow_private: bool) -> Plan:
     """``plan`` for a registry. Short layers are read at once; they are no part of the download."""
-    return await asyncio.to_thread(_plan, reference, settings, allow_private)
-
-
-def _plan(reference: OciRef, settings: Settings, allow_private: bool) -> Plan:
     base = base_url(reference, settings)
-    try:
-        with closing(web_for(reference, settings, allow_private=allow_private)) as web:
-            manifest, digest = _manifest(web, base, reference)
-            texts = [
-                (layer.media_type, _text(web, base, reference, layer))
-                for layer in manifest.layers
-                if layer.media_type.startswith(OLLAMA) and not _is_gguf(layer)
-            ]
-            quant = _quant(web, base, reference, manifest)
-    except Broken as error:
-        raise SourceUnreachable(
-            f"{reference.host} cannot be reached: {error}",
-            hint="Check the name of the registry and the connection.",
-        ) from error
+    return await with_web(
+        reference, settings, allow_private, lambda web: _plan(web, base, reference)
+    )
+
+
+def _plan(web: Web, base: str, reference: OciRef) -> Plan:
+    manifest, digest = _manifest(web, base, reference)
+    texts = [
+        (layer.media_type, _text(web, base, reference, layer))
+        for layer in manifest.layers
+        if layer.media_type.startswith(OLLAMA) and not _is_gguf(layer)
+    ]
+    quant = _quant(web, base, reference, manifest)
     files = _files(base, reference, manifest)
     return Plan(
         reference=reference,

@@ -91,7 +91,10 @@ class Partial:
             return 0
 
     def close(self) -> None:
-        """Give up the lock; what is there stays."""
+        """Give up the lock. What is there stays; of a partial that has become a model nothing."""
+        if not self.path.exists():
+            with writing(self.path):
+                self._beside.unlink(missing_ok=True)
         os.close(self._fd)
 
     def remove(self) -> None:
@@ -114,7 +117,7 @@ class Partial:
             size = min(size, before.synced_bytes)
         with writing(self.path):
             os.ftruncate(self._fd, size)
-        self._save()
+        self._save(synced_bytes=min(size, before.synced_bytes if before is not None else 0))
         self._read_in(size, told, stopped)
         return reason
 

@@ -20,12 +20,11 @@ from kolo.models.sources.download import Download, Stopped
 from kolo.models.sources.partial import Partial, writing
 from kolo.models.sources.plan import Plan, RemoteFile
 from kolo.models.sources.progress import Progress, Rate, State
+from kolo.models.sources.threads import in_thread
 from kolo.models.sources.web import Web, web_for
 
 TELL_S = 0.1
 """Between two words of progress."""
-STOP_S = 2.0
-"""For a thread to notice that it is to stop; it then holds no more than a name being looked up."""
 
 __all__ = ["Fetched", "FetchedFile", "Progress", "Transfer"]
 
@@ -115,7 +114,8 @@ class Transfer:
             web=lambda: web_for(plan.reference, self._settings, allow_private=self._allow_private),
             stall_s=float(self._settings.downloads.stall_timeout_s),
         )
-        running = asyncio.create_task(_in_thread(job.run, job.stop, name=f"fetch {plan.name}"[:60]))
+        fetching = in_thread(job.run, job.stop, name=f"fetch {plan.name}", abandon=Fetched.close)
+        running = asyncio.create_task(fetching)
         try:
             while not (await asyncio.wait({running}, timeout=TELL_S))[0]:
                 for news in job.news():
@@ -239,42 +239,3 @@ class _Job:
                 hint="Make room (kolo prune removes what no model needs), or choose another "
                 "folder with store.dir.",
             )
-
-
-async def _in_thread(work: Callable[[], Fetched], stop: Callable[[], None], name: str) -> Fetched:
-    """``work`` in a thread of its own: hashing and writing would hold up an event loop, and a
-    pool's thread would keep the process from ending. Cancelling stops it, and waits for that."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Fetched] = loop.create_future()
-
-    def settle(fetched: Fetched | None, error: BaseException | None) -> None:
-        if error is not None:
-            done.set_exception(error)
-        elif fetched is not None:
-            done.set_result(fetched)
-
-    def run() -> None:
-        fetched, error = None, None
-        try:
-            fetched = work()
-        except BaseException as raised:  # whatever it is, it belongs to whoever waits
-            error = raised
-        try:
-            loop.call_soon_threadsafe(settle, fetched, error)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            if fetched is not None:
-                fetched.close()
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    try:
-        return await asyncio.shield(done)
-    except asyncio.CancelledError:
-        stop()
-        done.add_done_callback(_abandon)
-        await asyncio.wait({done}, timeout=STOP_S)
-        raise
-
-
-def _abandon(done: asyncio.Future[Fetched]) -> None:
-    if not done.cancelled() and done.exception() is None:
-        done.result().close()

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from typing import Any, Protocol, TypeVar
 
 import httpx2
 
@@ -19,6 +19,9 @@ from kolo.config import Settings
 from kolo.errors import SourceError, SourceUnreachable
 from kolo.models.reference import HubRef, OciRef, RemoteRef
 from kolo.models.sources.guard import PublicOnly, Resolve, origin, resolve
+from kolo.models.sources.threads import in_thread
+
+T = TypeVar("T")
 
 MAX_REDIRECTS = 10
 CONNECT_TIMEOUT_S = 15.0
@@ -50,6 +53,32 @@ class NoAuth:
 
 class Broken(Exception):
     """The connection could not be made, or broke: another try may do better."""
+
+
+async def with_web(
+    reference: RemoteRef, settings: Settings, allow_private: bool, ask: Callable[[Web], T]
+) -> T:
+    """What ``ask`` says, called with a client in a thread; cancelling breaks off what it does.
+    SourceUnreachable where the source does not answer."""
+    made: list[Web] = []
+
+    def work() -> T:
+        # Made here: reading the certificates takes a while.
+        with closing(web_for(reference, settings, allow_private=allow_private)) as web:
+            made.append(web)
+            return ask(web)
+
+    def cut() -> None:
+        for web in made:
+            web.cut()
+
+    try:
+        return await in_thread(work, cut, name="ask a source")
+    except Broken as error:
+        raise SourceUnreachable(
+            f"{reference} cannot be reached: {error}",
+            hint="Check the address and the connection.",
+        ) from error
 
 
 def web_for(reference: RemoteRef, settings: Settings, *, allow_private: bool) -> Web:

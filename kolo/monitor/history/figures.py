@@ -84,7 +84,7 @@ def columns_of(scope: Scope) -> Iterator[tuple[str, str]]:
 
 
 EVERY = ""
-"""In the place of a name: the gauges of all engines together, as sampled together."""
+"""In the place of a name: all engines together, those that are no more included; and the host."""
 
 
 class Row(Struct, frozen=True):

@@ -3,6 +3,8 @@ and its count. Most distances and counts are small, and small integers are one b
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import msgspec
 
 from kolo.monitor.histogram import Histogram
@@ -24,12 +26,8 @@ def unpack(packed: bytes) -> Histogram:
     numbers = _decoder.decode(packed)
     if len(numbers) % 2 == 0:
         raise ValueError(f"a packed histogram of {len(numbers)} numbers")
-    counts: dict[int, int] = {}
-    bucket = 0
-    for distance, count in zip(numbers[1::2], numbers[2::2], strict=True):
-        bucket += distance
-        counts[bucket] = count
-    return Histogram.of(counts, numbers[0])
+    buckets = accumulate(numbers[1::2])
+    return Histogram.of(dict(zip(buckets, numbers[2::2], strict=True)), numbers[0])
 
 
 def merged(one: bytes | None, other: bytes | None) -> bytes | None:

@@ -1,7 +1,7 @@
 """Questions to the history, each on a read-only connection of its own.
 
 The functions block for milliseconds and are to be called on a thread. What they read is bounded by
-what they answer: a graph of n points reads no more than ``ROWS_PER_POINT`` rows for each.
+what they answer: no more than ``ROWS_PER_POINT`` rows for each point of a graph.
 """
 
 from __future__ import annotations
@@ -13,19 +13,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from msgspec import Struct
 
 from kolo.errors import BadParameter, KoloError, ModelNotFound
+from kolo.monitor.histogram import Histogram
 from kolo.monitor.history.figures import EVERY, FIGURES, Figure, Scope
-from kolo.monitor.history.packing import merged, unpack
+from kolo.monitor.history.packing import unpack
 from kolo.monitor.history.store import BUSY_S, STEPS_S
+from kolo.snapshot import Summary
 
 MAX_POINTS = 2000
-DEFAULT_POINTS = 300
-NICE_STEPS_S = (60, 120, 300, 600, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
-ROWS_PER_POINT = 24
-"""A step of days is made of hours, one of hours of tens of minutes."""
-MAX_STEP_S = STEPS_S[-1] * ROWS_PER_POINT
+DEFAULT_POINTS = 360
+DEFAULT_STEPS_S = (*STEPS_S, 86_400)
+"""A point is one row of the store, or few."""
+ROWS_PER_POINT = 10
+"""A step of nearly ten minutes is made of minutes."""
+MAX_STEP_S = DEFAULT_STEPS_S[-1]
 MAX_ENTRIES = 1000
 _WHOSE = {"engine": "an engine", "gpu": "a GPU", "host": "the host"}
 
@@ -136,13 +140,13 @@ def choose_step(from_at: float, to_at: float, step_s: int | None) -> int:
     if span_s <= 0:
         raise BadParameter("the range is empty: to must be after from", param="to")
     if step_s is None:
-        fine = (step for step in NICE_STEPS_S if span_s / step <= DEFAULT_POINTS)
-        step_s = next(fine, NICE_STEPS_S[-1])
+        fine = (step for step in DEFAULT_STEPS_S if span_s / step <= DEFAULT_POINTS)
+        step_s = next(fine, DEFAULT_STEPS_S[-1])
     level_s = max((level for level in STEPS_S if level <= step_s), default=STEPS_S[0])
     if step_s % level_s or not STEPS_S[0] <= step_s <= MAX_STEP_S:
         raise BadParameter(
-            f"a step of {step_s} s cannot be: it is whole minutes, from ten on tens of minutes, "
-            "and from an hour on whole hours up to a day",
+            f"a step of {step_s} s cannot be: it is a multiple of 60 s, from ten minutes on of "
+            "600, from an hour on of 3600, from six hours on of 21600, and a day at most",
             param="step",
         )
     if span_s / step_s > MAX_POINTS:
@@ -222,6 +226,7 @@ def read_runs(
 
 # Inside ----------------------------------------------------------------------------------
 
+_decode_summary = msgspec.msgpack.Decoder(Summary).decode
 Values = Sequence[Any]
 """Of the columns of a figure, merged."""
 _Span = tuple[int, int, int]
@@ -234,7 +239,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_S)
         try:
             db.execute("PRAGMA query_only = 1")
-            db.create_aggregate("merged_all", 1, _MergedAll)  # type: ignore[arg-type]
+            db.create_aggregate("summarized", 1, _Summarized)  # type: ignore[arg-type]
             yield db
         finally:
             db.close()
@@ -246,17 +251,22 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         ) from error
 
 
-class _MergedAll:
-    """``merged`` as an aggregate."""
+class _Summarized:
+    """The summary of all values of some packed histograms, encoded, as an SQL aggregate."""
 
     def __init__(self) -> None:
-        self._sum: bytes | None = None
+        self._sum: Histogram | None = None
 
     def step(self, packed: bytes | None) -> None:
-        self._sum = merged(self._sum, packed)
+        if packed is None:
+            return
+        if self._sum is None:
+            self._sum = unpack(packed)
+        else:
+            self._sum.merge(unpack(packed))
 
     def finalize(self) -> bytes | None:
-        return self._sum
+        return msgspec.msgpack.encode(self._sum.summary()) if self._sum is not None else None
 
 
 def _check_name(db: sqlite3.Connection, name: str, scope: Scope) -> None:
@@ -307,22 +317,20 @@ def range_query(
     figure: Figure, name: str | None, step_s: int, span: _Span
 ) -> tuple[str, tuple[object, ...]]:
     """The statement, and its values, that reads a figure over a range."""
-    which = [name] if name is not None else []
     if figure.kind == "distribution":
-        sums = f"merged_all({figure.name})"
+        sums = f"summarized({figure.name})"
     elif figure.kind == "counter":
         sums = f"sum({figure.name})"
     else:
         count, total, highest = figure.columns
         sums = f"sum({count}), sum({total}), max({highest})"
-        which = which or [EVERY]
-    names = "SELECT id FROM names" + " WHERE name = ?" * len(which)
     query = (
         f"SELECT at / ? * ?, {sums} FROM {figure.scope}_figures "
-        f"WHERE step_s = ? AND name IN ({names}) AND at >= ? AND at < ? GROUP BY 1"
+        "WHERE step_s = ? AND name = (SELECT id FROM names WHERE name = ?) "
+        "AND at >= ? AND at < ? GROUP BY 1"
     )
     level_s, start, end = span
-    return query, (step_s, step_s, level_s, *which, start, end)
+    return query, (step_s, step_s, level_s, EVERY if name is None else name, start, end)
 
 
 def _points(
@@ -342,7 +350,7 @@ def _point(figure: Figure, at: int, row: Values | None, covered_s: float) -> Poi
     if figure.kind == "gauge":
         n, total, highest = row
         return Point(at=at, n=n, mean=_ratio(total, n), max=highest)
-    summary = unpack(row[0]).summary()
+    summary = _decode_summary(row[0])
     return Point(
         at=at, n=summary.n, mean=summary.mean,
         p50=summary.p50, p95=summary.p95, p99=summary.p99, max=summary.max,

@@ -34,6 +34,7 @@ class Recorder:
         self._minute: int | None = None
         self._uptime_s = 0.0
         self._cells: dict[tuple[Scope, str], dict[str, Cell]] = {}
+        self._overall = _Reading()
         self._seen: dict[str, _Reading] = {}
         self._paths: dict[str, str] = {}
         self._events: list[EventRow] = []
@@ -83,8 +84,9 @@ class Recorder:
     def flush(self) -> None:
         """Hand over the minute so far. What follows in the same minute is added to it."""
         at = self._minute or 0
-        for id in self._paths:
-            self._count(id)
+        self._count(EVERY, self._overall, self._completions.overall)
+        for id, reading in self._seen.items():
+            self._count(id, reading, self._completions.of(id))
         if self._events_left_out:
             text = f"{self._events_left_out} more events within a minute"
             self._events.append(
@@ -167,13 +169,9 @@ class Recorder:
 
     # What happened -----------------------------------------------------------------------
 
-    def _count(self, id: str) -> None:
-        """Add what the tally of an engine gained since it was last read."""
-        reading = self._seen.get(id)
-        if reading is None:  # known no more, and its tally with it
-            return
-        gained = reading.gained(self._completions.of(id))
-        for column, by in gained.items():
+    def _count(self, id: str, reading: _Reading, tally: Tally) -> None:
+        """Add what a tally gained since it was last read."""
+        for column, by in reading.gained(tally).items():
             if isinstance(by, bytes):
                 self._cells.setdefault(("engine", id), {})[column] = by
             else:

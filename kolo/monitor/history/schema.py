@@ -11,7 +11,7 @@ MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 
-    -- step_s is 60, 600 or 3600; at is when that span began, a multiple of it.
+    -- step_s is 60, 600, 3600 or 21600; at is when that span began, a multiple of it.
     CREATE TABLE engine_figures (
         step_s INTEGER NOT NULL, name INTEGER NOT NULL REFERENCES names, at INTEGER NOT NULL,
         done INTEGER NOT NULL DEFAULT 0,

@@ -1,7 +1,7 @@
 """The file: one connection that writes, on the writer's thread alone.
 
-Every figure is kept three times, by minute, by ten minutes and by hour, each row being merged
-into all three when it comes. Thinning with age is then only forgetting, a graph over a month
+Every figure is kept by minute, by ten minutes, by hour and by six hours, each row being merged
+into all four when it comes. Thinning with age is then only forgetting, a graph over a month
 reads as few rows as one over an hour, and what a kill leaves behind is right at every level.
 """
 
@@ -17,14 +17,14 @@ from kolo.monitor.history.figures import Batch, EventRow, Row, RunRow, Scope, co
 from kolo.monitor.history.packing import merged
 from kolo.monitor.history.schema import migrate
 
-STEPS_S = (60, 600, 3600)
+STEPS_S = (60, 600, 3600, 21_600)
 SCOPES: tuple[Scope, ...] = ("engine", "gpu", "host")
 WAL_BYTES = 1 << 20
 """Room for the write-ahead log beside the file itself, within the limit."""
 BUSY_S = 10.0
 _MAGIC_BYTES = 16
 """With which every database begins (sqlite.org/fileformat.html, 1.2)."""
-_SPARED_S = {60: 3600, 600: 86_400, 3600: 3600}
+_SPARED_S = {60: 3600, 600: 86_400, 3600: 7 * 86_400, 21_600: 21_600}
 """Of each level, the last so many seconds are not given up for the size limit."""
 
 
@@ -135,7 +135,7 @@ class Store:
 
     def fit(self, max_bytes: int, now: float) -> None:
         """Bring the file and its log under ``max_bytes``: the oldest minutes go first, then the
-        oldest tens of minutes, and with the oldest hours the events and runs of their time."""
+        oldest tens of minutes, then hours, and with the last of all events and runs too."""
         limit = max_bytes - WAL_BYTES
         if self.used_bytes() > limit:
             for step_s in STEPS_S:

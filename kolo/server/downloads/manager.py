@@ -10,7 +10,7 @@ import asyncio
 import logging
 
 from kolo.config import Settings
-from kolo.errors import BadParameter, Busy, KoloError, ModelNotFound, internal
+from kolo.errors import BadParameter, Busy, KoloError, ModelNotFound, SourceUnreachable, internal
 from kolo.models.reference import NameRef, PathRef, RemoteRef, parse
 from kolo.models.sources.partial import Partial
 from kolo.models.sources.plan import Plan, plan
@@ -20,6 +20,8 @@ from kolo.models.store import Added, need_store
 from kolo.monitor.feed import Feed
 from kolo.server.downloads.job import Creation, Job
 
+ASK_S = 60.0
+"""For a source to say what it has."""
 MAX_ACTIVE = 16
 CONFLICT = 409
 MAX_ENDED = 100
@@ -50,7 +52,13 @@ class Downloads:
     async def ask(self, reference: RemoteRef) -> Plan:
         """What would be fetched. Raises as ``sources.plan``, and ConfigError without a store."""
         need_store(self._settings)
-        return await plan(reference, self._settings, allow_private=self._allow_private)
+        try:
+            async with asyncio.timeout(ASK_S):
+                return await plan(reference, self._settings, allow_private=self._allow_private)
+        except TimeoutError:
+            raise SourceUnreachable(
+                f"{reference} did not say within {ASK_S:.0f} s what it is", hint="Try again later."
+            ) from None
 
     def start(self, id: str, what: Plan, creation: Creation | None = None) -> Job:
         """Begin, or go on where an earlier try ended; what is under way is left as it is."""
@@ -150,6 +158,16 @@ class Downloads:
 
     async def _fetch(self, job: Job) -> Added:
         store = need_store(self._settings)
+        configured = self._settings.models.items()
+        taken = {each for name, model in configured for each in (name, *model.aliases)}
+        name = store.free_name(job.plan.name, job.url, taken)
+        if version := store.version_of(job.plan, name):
+            stored = store.get(name)
+            if stored.current != version:
+                stored = await asyncio.to_thread(store.use, name, version)
+            size = stored.version.size_bytes
+            job.progress = Progress(state="done", file="", done_bytes=size, total_bytes=size)
+            return Added(stored=stored, new=False)
         transfer = Transfer(self._settings, allow_private=self._allow_private, have=store.held)
 
         def told(progress: Progress) -> None:
@@ -157,7 +175,9 @@ class Downloads:
             self._feed.downloading(job.id, job.url, progress.done_bytes, job.total_bytes)
 
         with await transfer.fetch(job.plan, job.folder, told) as fetched:
-            adopting = asyncio.create_task(asyncio.to_thread(store.adopt, fetched, job.plan))
+            adopting = asyncio.create_task(
+                asyncio.to_thread(store.adopt, fetched, job.plan, name=name)
+            )
             try:
                 return await asyncio.shield(adopting)
             except asyncio.CancelledError:

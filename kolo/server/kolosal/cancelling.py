@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -11,6 +12,8 @@ from kolo.errors import ModelNotFound, UsageError
 from kolo.server.kolosal.adding import find
 from kolo.server.route import Route, json_reply
 from kolo.server.service import Service
+
+_NUMBER = re.compile("[0-9]{1,18}")
 
 
 class RequestNotFound(UsageError):
@@ -26,14 +29,15 @@ class RequestCancelled(Struct, kw_only=True):
     status: Literal["cancelled"] = "cancelled"
 
 
-async def cancel_request(service: Service, id: str, request: int) -> Response:
+async def cancel_request(service: Service, id: str, request: str) -> Response:
     """Its client gets the end of its answer, with what was written until now."""
     one = find(service, id, None, "engine_id")
+    number = int(request) if _NUMBER.fullmatch(request) else -1
     for engine in service.manager.loaded():
-        if engine.id == one.id and engine.end(request):
-            return json_reply(RequestCancelled(engine_id=one.id, request_id=request))
+        if engine.id == one.id and engine.end(number):
+            return json_reply(RequestCancelled(engine_id=one.id, request_id=number))
     raise RequestNotFound(
-        f"engine {one.id!r} has no request {request} under way",
+        f"engine {one.id!r} has no request {request[:20]} under way",
         hint="The monitor lists those that are: kolo top --json",
         param="request",
     )
@@ -42,8 +46,8 @@ async def cancel_request(service: Service, id: str, request: int) -> Response:
 ROUTE = Route(
     method="POST",
     paths=(
-        "/engines/<path:id>/requests/<int:request>/cancel",
-        "/v1/engines/<path:id>/requests/<int:request>/cancel",
+        "/engines/<path:id>/requests/<request>/cancel",
+        "/v1/engines/<path:id>/requests/<request>/cancel",
     ),
     handler=cancel_request,
     tag="Kolosal",

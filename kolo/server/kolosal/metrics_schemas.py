@@ -157,10 +157,31 @@ class Memory(Struct, kw_only=True):
     free_formatted: str
 
 
-class Gpu(Struct, kw_only=True):
-    """None is read yet, so that the list of them is empty."""
+class GpuLoad(Struct, kw_only=True):
+    gpu_percent: float | None
+    memory_percent: float | None
+
+
+class GpuMemory(Struct, kw_only=True):
+    total_bytes: int | None
+    used_bytes: int | None
+    free_bytes: int | None
+    total_formatted: str | None
+    used_formatted: str | None
+    free_formatted: str | None
+
+
+class GpuReading(Struct, kw_only=True):
+    """Readings that a GPU does not give are null."""
 
     id: int
+    name: str
+    vendor: str
+    utilization: GpuLoad
+    memory: GpuMemory
+    temperature_celsius: float | None
+    power_usage_watts: float | None
+    driver_version: str | None
 
 
 class SystemSummary(Struct, kw_only=True):
@@ -187,7 +208,7 @@ class SystemMetrics(Struct, kw_only=True):
     timestamp: str
     cpu: CpuLoad
     memory: Memory
-    gpus: list[Gpu]
+    gpus: list[GpuReading]
     gpu_monitoring_available: bool
     summary: SystemSummary
     metadata: SystemMetadata
@@ -207,7 +228,7 @@ class SystemDigest(Struct, kw_only=True):
 
     cpu: CpuLoad
     memory: Memory
-    gpus: list[Gpu]
+    gpus: list[GpuReading]
     summary: SystemDigestSummary
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -19,13 +19,13 @@ from kolo.errors import BadParameter, UsageError
 from kolo.manager.engine import Engine
 from kolo.server.answer import collect
 from kolo.server.body import decode
-from kolo.server.envelope import OPENAI, Problem
+from kolo.server.envelope import Problem
 from kolo.server.kolosal.counting import ratio
 from kolo.server.openai.convert import chat
 from kolo.server.openai.schemas import MAX_TOOLS, ChatBody, ChatMessage, ToolBody
 from kolo.server.route import json_reply
 from kolo.server.service import Service
-from kolo.server.sse import DONE, Renderer, stream_reply
+from kolo.server.sse import DONE, Renderer, error_event, event, stream_reply
 from kolo.types import Chat, Delta, Generate, Generated, Prompt, Sampling
 
 MIN_LENGTH = 8
@@ -181,14 +181,14 @@ class NativeRenderer(Renderer):
         reply.partial = False
         # The token that ended the answer has no text with which it could have been sent.
         unsent = self._partial("") if self._sent < len(self._tokens) else b""
-        return unsent + _event(reply) + DONE
+        return unsent + event(reply) + DONE
 
     def failed(self, problem: Problem) -> bytes:
-        return b"data: " + OPENAI.body(problem) + b"\n\n"
+        return error_event(problem)
 
     def _partial(self, text: str) -> bytes:
         tokens, self._sent = self._tokens[self._sent :], len(self._tokens)
-        return _event(
+        return event(
             NativeReply(
                 tokens=tokens,
                 text=text,
@@ -197,7 +197,3 @@ class NativeRenderer(Renderer):
                 partial=True,
             )
         )
-
-
-def _event(value: Any) -> bytes:
-    return b"data: " + msgspec.json.encode(value) + b"\n\n"

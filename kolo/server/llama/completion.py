@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from quart import Response
 
-from kolo.errors import BadParameter
 from kolo.server.answer import Choice, collect
 from kolo.server.llama.generation import FinalReply, GenerationBody, InfillBody, NativeBody
 from kolo.server.llama.stream import NativeRenderer, Writer, probabilities
 from kolo.server.openai.prompts import prompts
 from kolo.server.openai.shared import (
+    check_alone,
     check_common,
     constraint,
     one_of,
@@ -61,13 +61,7 @@ def _requests(
 ) -> list[Generate]:
     """Raises BadParameter for what the types alone do not say."""
     check_common(body)
-    for name in ("return_progress", "timings_per_token"):
-        if len(asked) > 1 and getattr(body, name):
-            raise BadParameter(
-                f"{name} is told of one prompt, and there are {len(asked)}",
-                hint="Leave it out, or send one prompt a request.",
-                param=name,
-            )
+    check_alone(body, len(asked))
     return [
         Generate(
             input=prompt,

@@ -6,7 +6,6 @@ import asyncio
 from contextlib import ExitStack
 from typing import Any
 
-import msgspec
 from quart import Response
 
 from kolo.monitor.feed import Event
@@ -23,7 +22,7 @@ from kolo.server.llama.verbs import (
 from kolo.server.route import json_reply
 from kolo.server.served import Served, find_served, served
 from kolo.server.service import Service
-from kolo.server.sse import HEARTBEAT, SSE
+from kolo.server.sse import HEARTBEAT, SSE, event
 
 STAGES = ["memory", "weights", "context"]
 """What a load goes through, in order."""
@@ -87,49 +86,49 @@ class _Changes:
     async def __anext__(self) -> bytes:
         try:
             async with asyncio.timeout(self._silence_s):
-                event = await self._listener.next()
+                news = await self._listener.next()
         except TimeoutError:
             return HEARTBEAT
-        if event is None:
+        if news is None:
             raise StopAsyncIteration
-        return b"data: " + msgspec.json.encode(_change(event)) + b"\n\n"
+        return event(_change(news))
 
     async def aclose(self) -> None:
         self._held.close()
 
 
-def _change(event: Event) -> ChangeReply:
+def _change(news: Event) -> ChangeReply:
     data: dict[str, Any] = {}
-    match event.kind:
+    match news.kind:
         case "downloading":
             data["status"] = "downloading"
-            data[event.url] = {"done": event.done_bytes, "total": event.total_bytes}
-            return ChangeReply(model=event.engine, event="download_progress", data=data)
+            data[news.url] = {"done": news.done_bytes, "total": news.total_bytes}
+            return ChangeReply(model=news.engine, event="download_progress", data=data)
         case "downloaded":
-            data |= {"status": "downloaded", "size": event.done_bytes}
-            return ChangeReply(model=event.engine, event="download_finished", data=data)
+            data |= {"status": "downloaded", "size": news.done_bytes}
+            return ChangeReply(model=news.engine, event="download_finished", data=data)
         case "download_failed":
-            data |= {"error": event.reason, "code": event.code}
-            return ChangeReply(model=event.engine, event="download_failed", data=data)
+            data |= {"error": news.reason, "code": news.code}
+            return ChangeReply(model=news.engine, event="download_failed", data=data)
         case "removed":
-            return ChangeReply(model=event.engine, event="model_remove", data=data)
+            return ChangeReply(model=news.engine, event="model_remove", data=data)
         case "loading":
             data["status"] = "loading"
             data["progress"] = {
                 "stages": STAGES,
-                "current": event.stage,
-                "stage": event.stage,
-                "value": event.fraction,
+                "current": news.stage,
+                "stage": news.stage,
+                "value": news.fraction,
             }
         case "loaded":
             data["status"] = "loaded"
-            data["load_ms"] = event.load_ms
+            data["load_ms"] = news.load_ms
         case "unloaded":
-            data |= {"status": "unloaded", "exit_code": 0, "reason": event.reason}
+            data |= {"status": "unloaded", "exit_code": 0, "reason": news.reason}
         case "failed":
             data |= {"status": "unloaded", "exit_code": 1, "failed": True}
-            data |= {"error": event.reason, "code": event.code}
-    return ChangeReply(model=event.engine, event="model_status", data=data)
+            data |= {"error": news.reason, "code": news.code}
+    return ChangeReply(model=news.engine, event="model_status", data=data)
 
 
 def _state(service: Service, id: str) -> str:

@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from kolo.manager.engine import Engine
 from kolo.server.answer import Choice
-from kolo.server.envelope import OPENAI, Problem
+from kolo.server.envelope import Problem
 from kolo.server.llama.generation import (
     FinalReply,
     GenerationBody,
@@ -23,7 +23,7 @@ from kolo.server.llama.props import settings_of
 from kolo.server.openai.common import prompt_text, timings_reply
 from kolo.server.openai.replies import ProgressReply
 from kolo.server.openai.stream import Clock
-from kolo.server.sse import Renderer
+from kolo.server.sse import Renderer, error_event, event
 from kolo.types import Delta, Generate, Generated, SlotStats, TokenLogprob
 
 
@@ -106,7 +106,7 @@ class NativeRenderer(Renderer):
             processed=slot.prompt_done,
             time_ms=round((time.monotonic() - self._began_s) * 1000),
         )
-        return _event(reply)
+        return event(reply)
 
     def started(self, slot: SlotStats) -> None:
         self._n_prompt = slot.prompt_tokens
@@ -118,12 +118,12 @@ class NativeRenderer(Renderer):
 
     def end(self, results: Sequence[Generated]) -> bytes:
         return b"".join(
-            _event(self._writer.final(choice, results, content="", tokens=[]))
+            event(self._writer.final(choice, results, content="", tokens=[]))
             for choice in self._choices.values()
         )
 
     def failed(self, problem: Problem) -> bytes:
-        return b"data: " + OPENAI.body(problem) + b"\n\n"
+        return error_event(problem)
 
     def _partial(self, delta: Delta) -> bytes:
         choice = self._choices[delta.index]
@@ -142,7 +142,7 @@ class NativeRenderer(Renderer):
         )
         if self._shows_probabilities:
             reply.completion_probabilities = probabilities(delta.logprobs)
-        return _event(reply)
+        return event(reply)
 
 
 def probabilities(tokens: Sequence[TokenLogprob]) -> list[TokenProbability]:
@@ -176,7 +176,3 @@ def _stop_type(choice: Choice) -> Literal["none", "eos", "limit", "word"]:
     if choice.stop_sequence is not None:
         return "word"
     return "limit" if choice.finish == "length" else "eos"
-
-
-def _event(value: Any) -> bytes:
-    return b"data: " + msgspec.json.encode(value) + b"\n\n"

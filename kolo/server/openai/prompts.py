@@ -6,7 +6,14 @@ from msgspec.structs import replace
 
 from kolo.errors import BadParameter
 from kolo.server.openai.schemas import MAX_PROMPTS, CompletionBody
-from kolo.server.openai.shared import check_common, constraint, sampling, stops, token_bound
+from kolo.server.openai.shared import (
+    check_alone,
+    check_common,
+    constraint,
+    sampling,
+    stops,
+    token_bound,
+)
 from kolo.types import Generate, Prompt
 
 DEFAULT_MAX_TOKENS = 16
@@ -35,13 +42,7 @@ def completion_requests(body: CompletionBody, *, deadline_ms: int | None) -> lis
         user=body.user or "",
     )
     found = prompts(body.prompt)
-    for name in ("return_progress", "timings_per_token"):
-        if len(found) > 1 and getattr(body, name):
-            raise BadParameter(
-                f"{name} is told of one prompt, and there are {len(found)}",
-                hint="Leave it out, or send one prompt a request.",
-                param=name,
-            )
+    check_alone(body, len(found))
     return [_with_prompt(common, prompt, body.suffix) for prompt in found]
 
 

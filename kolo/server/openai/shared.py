@@ -52,6 +52,17 @@ def check_common(body: Common) -> None:
             )
 
 
+def check_alone(body: Common, n_prompts: int) -> None:
+    """BadParameter for several prompts with what is told of one."""
+    for name in ("return_progress", "timings_per_token"):
+        if n_prompts > 1 and getattr(body, name):
+            raise BadParameter(
+                f"{name} is told of one prompt, and there are {n_prompts}",
+                hint="Leave it out, or send one prompt a request.",
+                param=name,
+            )
+
+
 def sampling(body: Common) -> Sampling:
     fields = {name: getattr(body, name) for name in _SAME_IN_SAMPLING}
     return Sampling(

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET
 
 from kolo.manager.engine import Engine
-from kolo.server.envelope import OPENAI, Problem
+from kolo.server.envelope import Problem
 from kolo.server.openai.common import (
     Identity,
     chat_logprobs,
@@ -33,7 +33,7 @@ from kolo.server.openai.fields import Common
 from kolo.server.openai.replies import CallDelta, FunctionDelta, ProgressReply
 from kolo.server.openai.schemas import ChatBody, CompletionBody
 from kolo.server.scores import Shown, n_characters
-from kolo.server.sse import DONE, Renderer
+from kolo.server.sse import DONE, Renderer, error_event
 from kolo.types import Delta, Generate, Generated, SlotStats, ToolCallDelta
 
 encode = msgspec.json.Encoder().encode
@@ -115,7 +115,7 @@ class ChunkRenderer(Renderer):
     def failed(self, problem: Problem) -> bytes:
         out: list[bytes] = []
         self._release(out)
-        out += (b"data: ", OPENAI.body(problem), b"\n\n")
+        out.append(error_event(problem))
         return b"".join(out)
 
     @abstractmethod

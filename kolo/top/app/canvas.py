@@ -28,6 +28,9 @@ class Canvas(Widget, can_focus=True):
             super().__init__()
             self.zone = zone
 
+    class Resized(Message):
+        """There is more room, or less."""
+
     class Wheeled(Message):
         """The wheel was turned over a panel, up (-1) or down (1)."""
 
@@ -78,6 +81,9 @@ class Canvas(Widget, can_focus=True):
         style = self._palette.style
         segments = [Segment(span.text, style(span.role)) for span in self._lines[y]]
         return Strip(segments).adjust_cell_length(width, base)
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized())
 
     def on_click(self, event: events.Click) -> None:
         for zone in reversed(self._zones):

@@ -200,8 +200,8 @@ class TopApp(Moving):
                 content = paint_logs(self.logs_page, scene, width, inner)
         return page_around(scene, content, width, height)
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._paint)
+    def on_canvas_resized(self) -> None:
+        self.repaint()
 
     def _recolour(self) -> None:
         self._palette = Palette(self.current_theme, colour=self.choices.colour)

@@ -117,9 +117,9 @@ class Replay:
                     return
 
     async def _until_changed(self, timeout_s: float | None) -> None:
-        self._changed.clear()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._changed.wait()
         except TimeoutError:
             return
+        self._changed.clear()

@@ -7,6 +7,8 @@ asked for, since the screen has the terminal: keys or an agent must do.
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
@@ -26,6 +28,8 @@ OPTIONS = (
 )  # fmt: skip
 MAX_LINE_BYTES = 64 << 20
 MAX_COMPLAINT_BYTES = 4096
+END_S = 2.0
+"""How long ssh may take to end when it is told to."""
 _NOT_FOUND = 127
 _SSH_FAILED = 255
 
@@ -135,13 +139,15 @@ async def _tail(stream: asyncio.StreamReader) -> str:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
+    """With all that it started: it is the first of a session of its own."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.returncode is not None:
+            return
         with suppress(ProcessLookupError):
-            process.terminate()
+            os.killpg(process.pid, number)
         try:
-            async with asyncio.timeout(2.0):
+            async with asyncio.timeout(END_S):
                 await process.wait()
+                return
         except TimeoutError:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            continue
