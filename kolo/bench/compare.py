@@ -82,13 +82,15 @@ def compare(
     """Every figure of the cells that both runs have. The targets are matched by name, or, where
     each run has one, with each other."""
     found = Comparison(a=names[0], b=names[1], changes=[], remarks=differences(a, b))
-    wanted = [*SHOWN, *((one.metric, one.stat) for one in conditions)]
+    guarded = [(one.metric, one.stat) for one in conditions]
+    wanted = dict.fromkeys([*SHOWN, *guarded])
     pairs = list(_pairs(a, b))
     for one, other in pairs:
         for group in groups_of(other):
-            for metric, stat in dict.fromkeys(wanted):
+            for metric, stat in wanted:
                 change = _change(one, other, group, metric, stat, seed=b.seed)
-                if change.a is not None or change.b is not None:
+                known = change.a is not None or change.b is not None
+                if known or (metric, stat) in guarded:
                     found.changes.append(change)
     found.failures = [
         failure for condition in conditions for failure in _failures(condition, found.changes)
@@ -165,7 +167,9 @@ def _failures(condition: Condition, changes: Sequence[Change]) -> Iterator[Failu
         )
         value = change.percent if condition.change else change.b
         if value is None:
-            yield Failure(condition=condition.text, where=where, found="too few samples")
+            yield Failure(
+                condition=condition.text, where=where, found="not told, or by too few samples"
+            )
         elif condition.holds(value):
             unit = " %" if condition.change else f" {METRICS[condition.metric].unit}"
             sign = "+" if condition.change else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from kolo.bench.sessions import Lane, Session, alone
 from kolo.bench.workloads import Independent
 from kolo.errors import UsageError
 
+LONGEST_WORD = 6
+"""Of what JSON has besides strings: an escape such as \\u00e9, which may be cut inside."""
 OBJECT_TOKENS = 8
 """The least that one object of the built-in schema takes, so that an answer is long enough."""
 
@@ -124,20 +127,20 @@ def _list_of(n_items: int) -> dict[str, Any]:
 
 
 def _is_json(text: str, cut: bool) -> str:
-    """What is wrong with a document; one that was cut is not judged."""
-    if cut:
-        return ""
+    """What is wrong with a document; of one that was cut, with what there is of it."""
     try:
-        msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        return f"the answer is no JSON: {error}"
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        whole_so_far = error.msg.startswith("Unterminated string") or (
+            error.pos >= len(text.rstrip()) - LONGEST_WORD
+        )
+        if not (cut and whole_so_far):
+            return f"the answer is no JSON: {error}"
     return ""
 
 
 def _is_begun(text: str, cut: bool) -> str:
-    """What is wrong with a list of objects of which the end may be missing."""
-    end = text.rfind("}")
-    whole = text if not cut else f"{text[: end + 1]}]" if end >= 0 else ""
-    if whole:
-        return _is_json(whole, cut=False)
-    return "" if text.lstrip().startswith("[") else "the answer is no list"
+    """What is wrong with a list of objects, of which the end may be missing."""
+    if not text.lstrip().startswith("["):
+        return "the answer is no list"
+    return _is_json(text, cut)

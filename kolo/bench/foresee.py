@@ -27,7 +27,7 @@ from kolo.manager.engine import Engine
 from kolo.manager.machine import available, gpu_present, physical_cores
 from kolo.manager.memory import check_fit, estimate
 from kolo.models.header import Header
-from kolo.types import LoadParams
+from kolo.types import LoadParams, ModelInfo
 
 PROMPTS = (128, 512, 2048, 8192)
 """Tokens."""
@@ -45,11 +45,14 @@ _SPARE_TOKENS = 64
 async def foresee(wanted: Wanted, settings: Settings, tell: Tell, *, keep: bool = False) -> Outlook:
     """Make the model, time it, and remove it again unless ``keep``.
 
-    Of ``settings.engine`` all counts but ``ctx``, ``parallel`` and ``speculation``. Raises
+    Of ``settings.engine`` all counts but ``ctx`` and ``parallel``, and what is made for other
+    models: drafts and adapters. Raises
     OutOfMemory before anything is written if the machine cannot hold it, and LoadFailed if the
     disk cannot.
     """
-    engine = replace(settings.engine, ctx=None, parallel=None, speculation="off")
+    engine = replace(
+        settings.engine, ctx=None, parallel=None, speculation="off", draft_model=None, lora=[]
+    )
     settings = replace(settings, engine=engine)
     header = wanted.header()
     widest, longest = _what_fits(header, engine)
@@ -85,7 +88,7 @@ def _what_fits(header: Header, params: LoadParams) -> tuple[int, int]:
 class _Cells(Struct):
     reading: list[EngineCell]
     writing: list[EngineCell]
-    engine: Engine
+    info: ModelInfo
 
 
 async def _time(path: Path, settings: Settings, tell: Tell, widest: int, longest: int) -> _Cells:
@@ -98,7 +101,7 @@ async def _time(path: Path, settings: Settings, tell: Tell, widest: int, longest
     ctx = DEPTH + 2 * _SPARE_TOKENS
     async with loaded(settings, str(path), ctx=ctx, parallel=widest) as engine:
         writing = await _write(engine, [width for width in WIDTHS if width <= widest], tell)
-    return _Cells(reading, writing, engine)
+    return _Cells(reading, writing, engine.info)
 
 
 async def _read(engine: Engine, lengths: list[int], tell: Tell) -> list[EngineCell]:
@@ -150,7 +153,7 @@ def _outlook(wanted: Wanted, header: Header, params: LoadParams, cells: _Cells) 
         estimate(header, replace(params, ctx=USER_CTX, parallel=parallel)) for parallel in (1, 2)
     )
     shape = wanted.result()
-    info = cells.engine.info
+    info = cells.info
     return Outlook(
         name=wanted.name,
         quant=wanted.quant,

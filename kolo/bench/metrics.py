@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -51,6 +52,10 @@ def _computed(sample: Sample) -> float | None:
     if sample.prompt_tokens is None:
         return None
     return sample.prompt_tokens - (sample.cached_tokens or 0)
+
+
+def _per_read(sample: Sample) -> float | None:
+    return sample.output_tokens / (len(sample.gaps_ms) + 1) if sample.ttft_ms else None
 
 
 def _gaps(round: Round, samples: list[Sample]) -> list[float]:
@@ -160,6 +165,11 @@ METRICS: dict[str, Metric] = {
             _each(lambda sample: sample.output_tokens),
         ),
         Metric(
+            "per_read", "tokens/read", "tokens", "neither", "request",
+            "output tokens / reads that brought text: how bunched they come",
+            _each(_per_read),
+        ),
+        Metric(
             "late", "late", "ms", "lower", "request",
             "sent - due, for loads with a rate; large values mean the client could not keep up",
             _each(lambda sample: sample.late_ms),
@@ -207,20 +217,28 @@ def answered(samples: list[Sample], group: str | None = None) -> list[Sample]:
     ]
 
 
+_GENERAL = {
+    "percentiles": "interpolated between neighbours; the p-th is given from 100/(100-p) samples "
+    "on: p90 from 10, p95 from 20, p99 from 100",
+    "ratio": "of the same figure over all rounds, to the first target; in brackets the 95 % "
+    "interval of a bootstrap over rounds and the samples in them, from 5 rounds on",
+    "engine": "output tok/s of the engine alone for the same work: width * output / (width * "
+    "prompt / prefill rate + width * output / decode rate)",
+    "overhead": "engine / tok/s out - 1: how much faster the engine is than the path above it",
+}
+
+
 def formulas() -> str:
     """Every metric and how it is computed, for people."""
     lines = []
     for metric in METRICS.values():
         unit = "" if metric.unit in ("tokens", "bytes") else f" ({metric.unit})"
-        lines.append(f"{metric.key}: {metric.title}{unit}\n    {metric.formula}")
-    lines.append(f"{GOODPUT}: goodput (/s)\n    {GOODPUT_FORMULA}")
-    lines.append(
-        "percentiles\n    interpolated between neighbours; the p-th is given from 100/(100-p) "
-        "samples on: p90 from 10, p95 from 20, p99 from 100\n"
-        "ratio\n    of the same figure over all rounds, to the first target; in brackets the 95 % "
-        "interval of a bootstrap\n    over rounds and the samples in them, from 5 rounds on\n"
-        "overhead\n    (time the engine alone would take for a round / time the whole path took) "
-        "as a rate: engine tok/s is\n    width * output / (width * prompt / prefill rate + width * "
-        "output / decode rate), overhead is\n    engine tok/s / tok/s out - 1"
-    )
+        lines += [f"{metric.key}: {metric.title}{unit}", _set_in(metric.formula)]
+    lines += [f"{GOODPUT}: goodput (/s)", _set_in(GOODPUT_FORMULA)]
+    for name, text in _GENERAL.items():
+        lines += [name, _set_in(text)]
     return "\n".join(lines)
+
+
+def _set_in(text: str) -> str:
+    return textwrap.fill(text, 84, initial_indent="    ", subsequent_indent="    ")

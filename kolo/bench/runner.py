@@ -31,7 +31,9 @@ ROUND_S = 30.0
 RATE_S = 20.0
 """How long requests arrive in a round with a rate, where nothing is given."""
 SWEEP_GAIN = 1.05
-"""A load that gives less than this times the output of the one before saturates the target."""
+"""A load gains if it gives this times the most output before it."""
+SWEEP_PATIENCE = 2
+"""So many loads in a row that gain nothing end a sweep: one may be an accident."""
 SWEEP_MOST = 512
 FIRST_WARM_S = 120.0
 
@@ -114,14 +116,15 @@ class Runner:
             self._all_rounds = plan.rounds * n_cells * len(self._clients)
             await self._stage(workload, plan.loads)
             return
-        best = 0.0
+        best, idle = 0.0, 0
         for load in self._climb():
             await self._stage(workload, [load])
             rows = self._rows(workload, load)
             output = max((_output(row) for row in rows), default=0.0)
             if plan.goals and not any(goals_of(row, plan.goals) for row in rows):
                 return
-            if plan.sweep and output < best * SWEEP_GAIN:
+            idle = idle + 1 if output < best * SWEEP_GAIN else 0
+            if plan.sweep and idle == SWEEP_PATIENCE:
                 return
             best = max(best, output)
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from kolo.bench.host import BUSY
-from kolo.bench.result import ErrorKind, Run, Sample
+from kolo.bench.metrics import answered
+from kolo.bench.result import ErrorKind, Run, Sample, Target
 
 CHECK_FAILED = 8
+CACHED = 0.02
+"""Beginnings of prompts that are alike by chance are no more than this share."""
 CLIENT_BUSY = 0.5
 """A client that takes more of a core than this is in the way of what it measures."""
 LATE_MS = 20.0
+BUNCHED = 3.0
+"""Tokens that come in one read on average, from which on times between tokens mean little."""
 _EXIT: dict[ErrorKind, int] = {"unreachable": 3, "auth": 6, "not_found": 4, "timeout": 7}
 
 
@@ -26,7 +31,7 @@ def exit_code_of(run: Run) -> int:
 
 def notes_on(run: Run) -> list[str]:
     """Doubts about the numbers that the run itself can tell."""
-    doubts = (_on_lengths, _on_caches, _on_counting, _on_slots, _on_client)
+    doubts = (_on_lengths, _on_caches, _on_counting, _on_slots, _on_bunches, _on_client)
     return [note for doubt in doubts for note in doubt(run)]
 
 
@@ -36,17 +41,10 @@ def _on_lengths(run: Run) -> list[str]:
         for info in run.workloads:
             if info.kind != "fixed":
                 continue
-            samples = [
-                sample
-                for cell in run.cells
-                if (cell.target, cell.workload) == (target.name, info.name)
-                for round in cell.rounds
-                for sample in round.samples
-                if sample.error is None
-            ]
+            answers = _answers(run, target, info.name)
             for what, wanted, found in (
-                ("prompts", info.prompt_tokens, {s.prompt_tokens for s in samples}),
-                ("answers", info.output_tokens, {s.output_tokens for s in samples}),
+                ("prompts", info.prompt_tokens, {one.prompt_tokens for one in answers}),
+                ("answers", info.output_tokens, {one.output_tokens for one in answers}),
             ):
                 counted = sorted(one for one in found if one is not None)
                 if counted and (counted[0], counted[-1]) != (wanted, wanted):
@@ -62,15 +60,11 @@ def _on_caches(run: Run) -> list[str]:
         return []
     notes = []
     for target in run.targets:
-        cells = [
-            cell
-            for cell in run.cells
-            if cell.target == target.name and cell.workload.startswith("fixed ")
-        ]
-        samples = [s for cell in cells for round in cell.rounds for s in round.samples]
-        cached = sum(sample.cached_tokens or 0 for sample in samples)
-        prompt = sum(sample.prompt_tokens or 0 for sample in samples)
-        if prompt and cached / prompt > 0.02:
+        fixed = [info.name for info in run.workloads if info.kind == "fixed"]
+        answers = [one for name in fixed for one in _answers(run, target, name)]
+        cached = sum(one.cached_tokens or 0 for one in answers)
+        prompt = sum(one.prompt_tokens or 0 for one in answers)
+        if prompt and cached / prompt > CACHED:
             share = f"{cached / prompt:.0%}".replace("%", " %")
             notes.append(f"{target.name}: {share} of the prompt tokens came from a cache")
     return notes
@@ -79,19 +73,11 @@ def _on_caches(run: Run) -> list[str]:
 def _on_counting(run: Run) -> list[str]:
     notes = []
     for target in run.targets:
-        samples = [
-            sample
-            for cell in run.cells
-            if cell.target == target.name
-            for round in cell.rounds
-            for sample in round.samples
-            if sample.error is None
-        ]
-        if any(sample.counted == "pieces" for sample in samples):
+        if any(one.counted == "pieces" for one in _answers(run, target)):
             notes.append(
                 f"{target.name} tells no usage: its pieces were counted in place of tokens"
             )
-        elif not target.exact_prompts and any(i.prompt_tokens for i in run.workloads):
+        elif not target.exact_prompts and any(info.prompt_tokens for info in run.workloads):
             notes.append(
                 f"{target.name} has no /tokenize: the lengths of prompts are near, not exact"
             )
@@ -107,6 +93,20 @@ def _on_slots(run: Run) -> list[str]:
             notes.append(
                 f"{target.name}: {max(users)} users on {target.slots} slots, so some wait"
                 + (f" (--parallel {max(users)} gives each one)" if private else "")
+            )
+    return notes
+
+
+def _on_bunches(run: Run) -> list[str]:
+    notes = []
+    for target in run.targets:
+        answers = _answers(run, target)
+        reads = sum(len(one.gaps_ms) + 1 for one in answers)
+        tokens = sum(one.output_tokens for one in answers)
+        if reads and tokens / reads > BUNCHED:
+            notes.append(
+                f"{target.name}: {tokens / reads:.0f} tokens came in one read on average: ITL and "
+                "tok/s user say little of when they were made"
             )
     return notes
 
@@ -127,6 +127,14 @@ def _on_client(run: Run) -> list[str]:
         share = f"{run.host.load_before:.0%}".replace("%", " %")
         notes.append(f"the machine was busy before the run ({share}): expect noise")
     return notes
+
+
+def _answers(run: Run, target: Target, workload: str | None = None) -> list[Sample]:
+    """What a target answered, to one workload or to all."""
+    cells = [cell for cell in run.cells if cell.target == target.name]
+    if workload is not None:
+        cells = [cell for cell in cells if cell.workload == workload]
+    return [one for cell in cells for round in cell.rounds for one in answered(round.samples)]
 
 
 def _samples(run: Run) -> list[Sample]:

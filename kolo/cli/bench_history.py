@@ -57,7 +57,8 @@ def command(model: str | None, last: int | None, as_json: bool) -> None:
     """List the runs that were kept, of one MODEL or of all, a line for each load.
 
     Runs under a name stay for ever; of the others the last 50 do. TREND draws the output rate of
-    the same model, target, workload and load up to that run.
+    the same model, target, workload and load up to that run. A column that would say the same in
+    every line is left out.
     """
     from kolo.bench.shelf import Shelf
     from kolo.cli.bench_reports import print_grid
@@ -103,18 +104,22 @@ def _grid(entries: list[Entry]) -> Grid:
     from kolo.bench.tables import MISSING, Column, Grid, number
 
     columns = [
-        Column("WHEN", tuple(_when(one) for one in entries), numbers=False),
         Column("NAME", tuple(one.name or MISSING for one in entries), numbers=False),
         Column("MODEL", tuple(one.model for one in entries), numbers=False),
         Column("TARGET", tuple(one.target for one in entries), numbers=False),
         Column("WORKLOAD", tuple(one.workload for one in entries), numbers=False),
-        Column("LOAD", tuple(one.load for one in entries), numbers=False),
-        Column("tok/s", tuple(number(one.tok_s) for one in entries)),
-        Column("TTFT", tuple(number(one.ttft_ms) for one in entries)),
-        Column("ITL", tuple(number(one.itl_ms) for one in entries)),
-        Column("TREND", tuple(_trends(entries)), numbers=False),
     ]
-    return Grid(columns)
+    return Grid(
+        [
+            Column("WHEN", tuple(_when(one) for one in entries), numbers=False),
+            *(each for each in columns if len(set(each.cells)) > 1),
+            Column("LOAD", tuple(one.load for one in entries), numbers=False),
+            Column("tok/s", tuple(number(one.tok_s) for one in entries)),
+            Column("TTFT", tuple(number(one.ttft_ms) for one in entries)),
+            Column("ITL", tuple(number(one.itl_ms) for one in entries)),
+            Column("TREND", tuple(_trends(entries))),
+        ]
+    )
 
 
 def _when(entry: Entry) -> str:

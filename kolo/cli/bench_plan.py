@@ -152,14 +152,14 @@ def addresses_of(
             raise UsageError(
                 f"two targets are named {name!r}", hint="--url NAME=URL gives each a name"
             )
-    models_by, keys_by = for_targets(models, taken), for_targets(api_keys, taken)
+    models_by = for_targets(models, taken)
     return [
         Address(
             name=name,
             url=url,
             kind="openai",
             model=models_by(name),
-            api_key=_key(keys_by(name) or ""),
+            api_key=key_for(name, api_keys, taken),
         )
         for name, url in named
     ]
@@ -176,6 +176,12 @@ def for_targets(given: Sequence[str], names: Sequence[str]) -> Any:
         else:
             common = text
     return lambda name: own.get(name, common)
+
+
+def key_for(name: str, given: Sequence[str], names: Sequence[str]) -> str:
+    """The key of a target, empty if it has none. UsageError for a file that cannot be read."""
+    key: str | None = for_targets(given, names)(name)
+    return _key(key or "")
 
 
 def body_of(text: str | None) -> dict[str, Any]:

@@ -25,13 +25,13 @@ from kolo.bench.summary import summarize
 from kolo.bench.verdict import exit_code_of, notes_on
 from kolo.bench.watch import ReadGpus, server_pid
 from kolo.cli import loop
-from kolo.cli.bench_plan import addresses_of, body_of, depths_of, for_targets, plan_of
+from kolo.cli.bench_plan import addresses_of, body_of, depths_of, for_targets, key_for, plan_of
 from kolo.cli.bench_progress import Ticker
 from kolo.cli.bench_reports import write_report
 from kolo.cli.boundary import Stopped
 from kolo.cli.output import talk
 from kolo.config import Settings, load_settings
-from kolo.errors import UsageError
+from kolo.errors import KoloError, UsageError
 from kolo.monitor.gpu import gpus_of_this_machine
 from kolo.paths import find_paths
 
@@ -86,6 +86,7 @@ def run(
         own=own,
         private=local or bool(params) or shape is not None,
         model=for_targets(models, [OWN])(OWN) or settings.default_model,
+        api_key=key_for(OWN, api_keys, [OWN]) if own else "",
         params=params,
         manner=Manner(
             api=api, body=body_of(body), seed=plan.seed, cached=cached, silence_s=timeout_s
@@ -109,20 +110,30 @@ def run(
         workloads=[workload.info for workload in plan.workloads],
     )
     code = 0
+    failure: KoloError | None = None
     try:
         with setting.ticker:
             loop.run(setting.measure(document))
     except Stopped as stopped:
         document.partial, code = True, stopped.exit_code
-    if not any(cell.rounds for cell in document.cells) and not document.engine:
-        return code
+    except KoloError as error:  # what was measured before it is not lost
+        document.partial, failure = True, error
+    if any(cell.rounds for cell in document.cells) or document.engine:
+        _conclude(document, shelf, save, form)
+        code = code or exit_code_of(document)
+    if failure is not None:
+        raise failure
+    return code
+
+
+def _conclude(document: Run, shelf: Shelf, save: str | None, form: str) -> None:
+    """Do the sums, keep the run, and write it."""
     document.notes += notes_on(document)
     document.summary = summarize(document)
     shelf.keep(document, save)
     write_report(document, form)
     if document.partial:
         talk("stopped: this is what was measured until then")
-    return code or exit_code_of(document)
 
 
 def _check(plan: Plan, *, own: bool, params: dict[str, Any], engine_too: bool) -> None:
@@ -152,6 +163,7 @@ class _Setting:
     private: bool
     """It has to be of the run's own."""
     model: str
+    api_key: str
     params: dict[str, Any]
     manner: Manner
     shape: str | None
@@ -215,7 +227,7 @@ class _Setting:
         if engine is None:
             talk(f"the server at {url} does not have {self.model}", faint=True)
             return None
-        return Address(name=OWN, url=url, kind="kolo", model=engine.engine_id)
+        return Address(name=OWN, url=url, kind="kolo", model=engine.engine_id, api_key=self.api_key)
 
     async def _meet(self, address: Address, run: Run, held: AsyncExitStack) -> Client:
         self.ticker.say(f"asking {address.name} at {address.url}")

@@ -36,9 +36,10 @@ def run(
     parallel: int | None,
     **_: Any,
 ) -> int:
-    """Make it, time it, say what came out, and remember that for ``kolo show`` and ``pull``.
+    """Make it, time it, and say what came out.
 
-    All other options are at their defaults.
+    ``kolo show`` and ``kolo pull`` quote it, unless it was loaded as they would not load it. All
+    other options are at their defaults.
     """
     if form not in ("table", "json"):
         raise UsageError(
@@ -58,7 +59,8 @@ def run(
     ticker = Ticker(quiet=quiet)
     with ticker:
         outlook = loop.run(foresee(wanted, settings, ticker.say, keep=keep))
-    remember(outlook, find_paths(os.environ).state)
+    if not params:
+        remember(outlook, find_paths(os.environ).state)
     if form == "json":
         print_json(msgspec.to_builtins(outlook))
     else:

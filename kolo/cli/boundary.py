@@ -22,7 +22,7 @@ EXIT_CODES: dict[int, str] = {
     0: "it worked",
     1: "it failed",
     2: "the command line, the input or the configuration is wrong",
-    3: "the server cannot be reached",
+    3: "the server, or the source of a model, cannot be reached",
     4: "the model is not there",
     5: "out of memory",
     6: "not authorised",

@@ -89,8 +89,7 @@ def _unknown(reference: str, store: Store) -> ModelNotFound:
     near = get_close_matches(reference, store.models(), n=1)
     hint = f"kolo pull {near[0]}" if near else f"kolo pull ollama:{reference}, or OWNER/REPO"
     return ModelNotFound(
-        f"{reference!r} does not say where to fetch from: it is no name in the store, no file, "
-        "and no reference",
+        f"{reference!r} is no name in the store, no file and no reference",
         hint=hint,
     )
 

@@ -162,6 +162,13 @@ def _source(options: dict[str, Any], settings: Settings, interval_s: float) -> S
     return Socket(path, interval_s=interval_s)
 
 
+def _no_theme(name: str, known: list[str]) -> UsageError:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1) or ["kolo-dark"]
+    return UsageError(f"no such theme: {name!r}", hint=f"{near[0]}; t goes through some of them")
+
+
 async def _print(options: dict[str, Any], settings: Settings, kind: str) -> None:
     from kolo.top import stream
     from kolo.top.recording import Recorder
@@ -216,6 +223,8 @@ def _show(options: dict[str, Any], settings: Settings) -> int:
     source = _source(options, settings, ui.interval_s)
     recorder = Recorder(options["record"]) if options["record"] is not None else None
     app = TopApp(source, ui, choices, recorder=recorder)
+    if options["theme"] and options["theme"] not in app.available_themes:
+        raise _no_theme(options["theme"], list(app.available_themes))
     try:
         app.run()
     finally:

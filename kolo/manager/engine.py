@@ -322,7 +322,7 @@ class Engine:
     def _on_frame(self, frame: wire.Up) -> None:
         if self._error is not None:
             return
-        now_s = self._heard_at_s = self._loop.time()
+        now_s = self._heard_at_s = self._process.heard_at_s
         self._asked_for_life = False
         match frame:
             case wire.Tokens():
@@ -368,7 +368,8 @@ class Engine:
     ) -> None:
         wall_s = self._loop.time() - request.progress.submitted_s
         self._mean_wall_s += _SMOOTHING * (wall_s - self._mean_wall_s)
-        self.tell_emitted()
+        if not self.in_flight:
+            self.tell_emitted()  # no further frame will
         progress = request.progress
         finished = Finished(
             request=request.id,

@@ -59,6 +59,9 @@ class WorkerProcess:
         self.pid = child.pid
         self.info = ModelInfo()
         self.load_ms = 0.0
+        self.heard_at_s = loop.time()
+        """When it last said something, on the event loop's clock: the same for all frames of one
+        read."""
         self._child = child
         self._log = log
         self._frames = wire.FrameBuffer()
@@ -256,6 +259,7 @@ class WorkerProcess:
         self.info, self.load_ms = ready.info, ready.load_ms
 
     def _received(self, data: bytes) -> None:
+        self.heard_at_s = self._ended.get_loop().time()
         try:
             for body in self._frames.feed(data):
                 self._on_frame(wire.decode_up(body))

@@ -55,7 +55,8 @@ class Sink(Protocol):
         """A load that failed, or a request turned away before it began (Busy)."""
 
     def emitted(self, id: str, emission: Emission) -> None:
-        """Tokens that came since the last time; all of a request before it is ``finished``."""
+        """Tokens that came since the last time: once a second, and before the last of the
+        requests under way is ``finished``."""
 
     def finished(self, id: str, request: Finished) -> None: ...
 

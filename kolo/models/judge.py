@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from kolo.errors import BadParameter, ModelInvalid, ModelNotFound
+from kolo.errors import ModelInvalid, ModelNotFound
 from kolo.models.gguf import read_header, read_model, shard_paths
 from kolo.models.manifest import About, StoredFile
 
@@ -25,22 +25,29 @@ def hash_file(path: Path, told: Callable[[int], None] | None = None) -> str:
 def checked(stage: Path, files: Sequence[StoredFile]) -> About:
     """What the header of the staged model says; ModelInvalid if it is none that can run."""
     models = [file for file in files if file.role == "model"]
-    if not models:
-        raise ModelInvalid("there is no model among the files")
-    for file in files:
-        if file.role == "mmproj":
-            read_header(stage / file.name)
-    if len(models) > 1 and {p.name for p in shard_paths(stage / models[0].name)} != {
-        file.name for file in models
-    }:
-        raise BadParameter("the files are not the parts of one split model")
+    parts = {part.name for part in shard_paths(stage / models[0].name)} if models else set()
+    if parts != {file.name for file in models}:
+        raise ModelInvalid("the files are not one model, or not all parts of a split one")
     try:
+        for file in files:
+            if file.role == "mmproj":
+                read_header(stage / file.name)
         header = read_model(stage / models[0].name)
     except ModelInvalid as error:  # without a path that is gone a moment later
         message = error.message.replace(f"{stage}/", "")
         raise ModelInvalid(message, hint=error.hint) from None
     check_runs(header.refusal(), models[0].name)
     return About.of(header)
+
+
+def check_file_names(files: Sequence[StoredFile]) -> None:
+    """ModelInvalid unless the files can lie in one folder under their names."""
+    names = [file.name for file in files]
+    for name in names:
+        if Path(name).name != name or name.startswith(".") or not name.isprintable():
+            raise ModelInvalid(f"{name[:100]!r} cannot be the name of a model's file")
+    if len(set(names)) < len(names):
+        raise ModelInvalid(f"two files of one name: {', '.join(sorted(names))}")
 
 
 def check_runs(refusal: str, what: object) -> None:

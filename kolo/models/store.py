@@ -25,7 +25,7 @@ from kolo.errors import ConfigError, DiskFull, ModelInvalid, ModelNotFound
 from kolo.models import blobs, index
 from kolo.models.gguf import read_model, shard_paths
 from kolo.models.index import Stamp
-from kolo.models.judge import check_runs, checked, in_place, version_id
+from kolo.models.judge import check_file_names, check_runs, checked, in_place, version_id
 from kolo.models.lock import locked
 from kolo.models.manifest import (
     About,
@@ -173,6 +173,7 @@ class Store:
             )
             for each in files
         )
+        check_file_names(own)
         with self._changing() as models:
             new = blobs.put(self.folder, files)
             try:

@@ -75,10 +75,6 @@ class Poller:
                 task = asyncio.create_task(self._ask(engine), name=f"ask {engine.id}")
                 self._asking[engine] = task
 
-    async def settled(self) -> None:
-        """Wait until everybody who was asked has answered, or will not."""
-        await asyncio.gather(*self._asking.values())
-
     def _has_news(self, engine: Engine) -> bool:
         told = self.told(engine)
         return told is None or engine.in_flight > 0 or engine.last_used != told.last_used

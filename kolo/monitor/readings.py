@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from kolo.monitor.aside import Aside
-from kolo.monitor.system import HostMonitor, ProcessMonitor, host_of, read_disk
+from kolo.monitor.system import HostMonitor, ProcessMonitor, host_of, read_disk, read_swap
 from kolo.snapshot import Disk, Gpu, Host, Process, without_readings
 
 FRESH_S = 0.9
@@ -19,7 +19,8 @@ STALE_S = 5.0
 """One that could not be taken for so long is no reading any more."""
 DEADLINE_S = 0.25
 """The longest that a snapshot waits for a disk or a driver."""
-DISK_EVERY_S = 10.0
+SLOWLY_S = 10.0
+"""What changes slowly (disk, swap) is read once in so long."""
 
 
 class Readings:
@@ -40,7 +41,8 @@ class Readings:
         self._gpus: Aside[list[Gpu]] = Aside("gpus", gpus, clock)
         self._processes = ProcessMonitor(clock=clock)
         self._taken_at_s: float | None = None
-        self._disk_at_s: float | None = None
+        self._slow_at_s: float | None = None
+        self._swap: int | None = None
         self._known_gpus: list[Gpu] = []
         self.host = Host(name=self._name)
         self.server: Process | None = None
@@ -67,12 +69,13 @@ class Readings:
         found = ((pid, self._processes.read(pid)) for pid in wanted)
         self.workers = {pid: process for pid, process in found if process is not None}
         blocking = [self._gpus.refresh(DEADLINE_S)]
-        if self._disk_at_s is None or not 0 <= now - self._disk_at_s < DISK_EVERY_S:
-            self._disk_at_s = now
+        if self._slow_at_s is None or not 0 <= now - self._slow_at_s < SLOWLY_S:
+            self._slow_at_s = now
+            self._swap = read_swap()
             blocking.append(self._disk.refresh(DEADLINE_S))
         await asyncio.gather(*blocking)
-        disk = self._disk.latest(2 * DISK_EVERY_S) or Disk(path=str(self._folder))
-        self.host = host_of(self._host.read(), self._name, disk)
+        disk = self._disk.latest(2 * SLOWLY_S) or Disk(path=str(self._folder))
+        self.host = host_of(self._host.read(), self._name, disk, self._swap)
 
     def close(self) -> None:
         self._disk.close()

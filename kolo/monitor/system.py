@@ -64,7 +64,9 @@ class HostMonitor:
             return None
 
 
-def host_of(reading: HostReading, name: str, disk: Disk | None) -> Host:
+def host_of(
+    reading: HostReading, name: str, disk: Disk | None, swap_used_bytes: int | None
+) -> Host:
     """The host as a snapshot shows it."""
     return Host(
         name=name,
@@ -73,7 +75,7 @@ def host_of(reading: HostReading, name: str, disk: Disk | None) -> Host:
         load_1m=_load(),
         memory_total_bytes=reading.memory_total_bytes,
         memory_available_bytes=reading.memory_available_bytes,
-        swap_used_bytes=_swap(),
+        swap_used_bytes=swap_used_bytes,
         disk=disk,
     )
 
@@ -148,7 +150,8 @@ def _load() -> float | None:
         return None
 
 
-def _swap() -> int | None:
+def read_swap() -> int | None:
+    """Bytes in use; None where the system does not tell."""
     try:
         with warnings.catch_warnings(action="ignore"):  # that a container hides how it pages
             used: int = psutil.swap_memory().used

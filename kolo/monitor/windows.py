@@ -15,8 +15,8 @@ from kolo.snapshot import Window, Windows
 
 SPANS_S = (5, 60, 900)
 """From the shortest to the longest."""
-LATE_S = 2.0
-"""Tokens are told up to a second after they came."""
+LATE_S = 60.0
+"""Tokens are told once more come, which takes as long as the next prompt."""
 
 Count = Literal[
     "done",

@@ -6,11 +6,13 @@ import re
 import secrets
 
 from quart import Quart, Response, request
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from kolo.config import Settings
 from kolo.manager.manager import Manager
 from kolo.monitor.monitor import Monitor
 from kolo.server import history, kolosal, llama, openai, openapi
+from kolo.server.body import read_to_the_end
 from kolo.server.downloads import routes as downloads
 from kolo.server.downloads.manager import Downloads
 from kolo.server.downloads.watched import under_way
@@ -65,6 +67,8 @@ def _routes() -> list[Route]:
 
 
 async def _error_reply(error: Exception) -> Response:
+    if isinstance(error, NotFound | MethodNotAllowed):  # no route has read it
+        await read_to_the_end()
     return reply(problem_of(error), dialect_of(request.path))
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import msgspec
+from quart import request
+from werkzeug.exceptions import HTTPException
 
 from kolo.errors import BadParameter, KoloError, UsageError
 
@@ -39,6 +41,7 @@ FORM_ERRORS = (UsageError, BadParameter, UnknownParameter, MissingParameter, Wro
 MAX_DEPTH = 64
 """Levels of a free-form value (a schema, template variables)."""
 MAX_SHOWN_CHARS = 120
+MAX_UNWANTED_BYTES = 1 << 20
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 
 _PLACE = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
@@ -67,6 +70,14 @@ def decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
         raise UsageError(
             "the body is nested too deeply", hint=f"Use at most {MAX_DEPTH} levels."
         ) from None
+
+
+async def read_to_the_end() -> None:
+    """Take in a body that nobody wants. While one is still coming the connection cannot be used
+    again and is closed after the reply, which the client's next request would run into."""
+    if 0 < (request.content_length or 0) <= MAX_UNWANTED_BYTES:
+        with suppress(HTTPException):  # it is late: then the connection does end
+            await request.get_data()
 
 
 def check_free_form(value: Any, param: str) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from quart import Quart, Response, request
 
 from kolo.errors import BadParameter, EngineStopped, KoloError, UsageError
-from kolo.server.body import decode
+from kolo.server.body import decode, read_to_the_end
 from kolo.server.drain import Drain
 from kolo.server.service import Service
 
@@ -77,6 +77,8 @@ def _view(route: Route, service: Service, drain: Drain) -> Handler:
             raw = await request.get_data(cache=False)
             assert isinstance(raw, bytes)
             variables["body"] = decode(decoder, raw)
+        else:
+            await read_to_the_end()
         if route.query is not None:
             variables["query"] = _query(route.query)
         return await route.handler(service, **variables)

@@ -15,8 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kolo.config import BUILTIN_MODEL, Settings
-from kolo.errors import ConfigError
-from kolo.models.resolve import ModelSpec, resolve
+from kolo.errors import ConfigError, KoloError
+from kolo.models.resolve import ModelSpec, refreshed, resolve
 from kolo.whole import write_whole
 
 VERSION = 1
@@ -87,10 +87,13 @@ class Registry:
         return [self._present(spec) for spec in kept.engines]
 
     def _present(self, spec: ModelSpec) -> ModelSpec:
-        """The builtin model moves with the installation."""
+        """The builtin model moves with the installation, one of the store with its versions."""
         if spec.source == "builtin":
             return replace(spec, path=resolve(BUILTIN_MODEL, self._settings).path)
-        return spec
+        try:
+            return refreshed(spec, self._settings)
+        except KoloError:  # whoever asks for it is told, and what else is kept is served
+            return spec
 
     def _write(self, specs: Mapping[str, ModelSpec]) -> None:
         if self._file is not None:

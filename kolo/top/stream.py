@@ -25,7 +25,6 @@ async def one(source: Source, recorder: Recorder | None, *, as_json: bool, ascii
     """Print the first snapshot; of a recording, the last. Raises that there is no server."""
     session = Session()
     last: Snapshot | None = None
-    recorded, seen = isinstance(source, Replay), 0
     async with aclosing(_messages(source)) as messages:
         async for message in messages:
             session.take(message, 0.0)
@@ -33,8 +32,7 @@ async def one(source: Source, recorder: Recorder | None, *, as_json: bool, ascii
                 recorder.take(message)
             if isinstance(message, Snapshot):
                 last = message
-                seen += 1
-                if not recorded and seen > getattr(source, "head_start", 0):
+                if not isinstance(source, Replay):
                     break
     if last is None:
         raise ServerUnreachable("the server went away before it told anything")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
-from kolo.top.spans import Block, Line, Span, cells, cut, fit, left, right
+from kolo.top.spans import Block, Line, Span, cut, fit, left, right
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +108,17 @@ def heading(placed: Sequence[Placed], width: int, *, sort: str, reverse: bool, a
 def line(row: Row, placed: Sequence[Placed], width: int, role: str = "") -> Line:
     """One row; ``role`` is added to those of its cells, for the one under the cursor."""
     spans: list[Span] = []
-    for at, one in enumerate(placed):
+    last = placed[-1]
+    for one in placed:
         text, own = row.cells[one.at]
         text = (right if one.column.number else left)(text, one.width)
+        if one is not last:
+            text += " " * GAP
         spans.append(Span(text, _join(own, role)))
-        if at < len(placed) - 1:
-            spans.append(Span(" " * GAP, role))
-    room = width - sum(cells(span.text) for span in spans)
+    room = width - last.x - last.width
     if room > 0:
         spans.append(Span(" " * room, role))
-    return fit(spans, width)
+    return tuple(spans) if room >= 0 else fit(spans, width)
 
 
 def _join(own: str, role: str) -> str:

@@ -22,8 +22,11 @@ from cli_server import Server
 from pty_terminal import Terminal
 from running import Kolo
 
+from kolo.bench import probe
+from kolo.cli import main
 from kolo.cli.bench import SECTIONS, command
 from kolo.cli.boundary import EXIT_CODES
+from kolo.errors import OutOfMemory
 
 TINY = ("-n", "2", "--rounds", "1", "--warmup", "0", "-p", "32", "--output-tokens", "8")
 
@@ -151,6 +154,21 @@ def test_ctrl_c_prints_what_was_measured(env: dict[str, str]) -> None:
     assert "stopped: this is what was measured until then" in err
     rows = list(csv.DictReader(io.StringIO(out)))
     assert {row["metric"] for row in rows} >= {"ttft", "tok_s"}
+
+
+def test_what_was_measured_before_a_failure_is_not_lost(
+    env: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fail(*_: object) -> None:
+        raise OutOfMemory("no room for the engine")
+
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(probe, "measure", fail)
+    assert main(["bench", *TINY, "--local", "--engine"]) == OutOfMemory.exit_code
+    shown = capsys.readouterr()
+    assert "TTFT p50" in shown.out
+    assert "error: no room for the engine" in shown.err
 
 
 def test_a_terminal_sees_how_it_goes(env: dict[str, str], server: Server) -> None:

@@ -30,7 +30,7 @@ def test_it_says_what_the_machine_would_do_and_remembers_it(kolo: Kolo, tmp_path
 
 
 def test_a_person_gets_a_table_and_the_file_may_stay(kolo: Kolo, tmp_path: Path) -> None:
-    done = kolo("bench", "--shape", SHAPE, "--keep", "--threads", "1")
+    done = kolo("bench", "--shape", SHAPE, "--keep")
 
     assert done.returncode == 0, done.stderr
     assert "llama-2x64:q8_0" in done.stdout
@@ -42,6 +42,13 @@ def test_a_person_gets_a_table_and_the_file_may_stay(kolo: Kolo, tmp_path: Path)
     shown = kolo("show", str(kept[0]))
     assert shown.returncode == 0, shown.stderr
     assert "on this machine" in shown.stdout
+
+
+def test_what_was_loaded_in_another_way_is_not_remembered(kolo: Kolo, tmp_path: Path) -> None:
+    done = kolo("bench", "--shape", SHAPE, "--threads", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["threads"] == 1
+    assert not (tmp_path / "state" / "kolo" / "bench" / "shapes").exists()
 
 
 @pytest.mark.parametrize(

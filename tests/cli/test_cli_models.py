@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def test_a_file_that_is_no_model_is_refused(
 @pytest.mark.parametrize(
     ("args", "code", "says"),
     [
-        (["nothing"], 4, "does not say where to fetch from"),
+        (["nothing"], 4, "is no name in the store, no file and no reference"),
         (["./none.gguf"], 4, "no such file"),
         (["hf:bad"], 2, "is not a reference"),
         (["https://me:hush@h/x.gguf"], 2, "carries a user or password"),
@@ -355,3 +356,15 @@ def test_output_through_a_pipe_has_no_escapes(kolo: Kolo, store: Store, tmp_path
         done = kolo(*args)
         assert "\x1b" not in done.stdout + done.stderr
         assert os.linesep.join(done.stdout.splitlines()) == done.stdout.rstrip("\n")
+
+
+def test_a_copy_that_does_not_fit_leaves_nothing(
+    env: dict[str, str], store: Store, tmp_path: Path
+) -> None:
+    path = model(tmp_path)
+    limited = f"ulimit -f 100; exec {sys.executable} -m kolo pull {path} --copy"
+    done = subprocess.run(["bash", "-c", limited], env=env, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"error: cannot copy" in done.stderr
+    assert store.models() == {}
+    assert list(store.partial.iterdir()) == []

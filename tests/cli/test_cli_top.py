@@ -181,6 +181,20 @@ def test_on_a_terminal_it_is_a_screen_that_q_leaves(env: dict[str, str]) -> None
     assert (Path(env["XDG_STATE_HOME"]) / "kolo" / "top.json").exists()
 
 
+def test_a_signal_gives_the_terminal_back(env: dict[str, str]) -> None:
+    with on_terminal(env, "--demo") as (process, ours):
+        until(ours, "LIVE")
+        process.terminate()
+        until(ours, "\x1b[?1049l")
+        assert process.wait(PATIENCE_S) == 143
+
+
+def test_a_theme_that_is_none_is_refused_with_the_nearest(env: dict[str, str]) -> None:
+    with on_terminal(env, "--demo", "--theme", "kolo-lite") as (process, ours):
+        until(ours, "kolo-light")
+        assert process.wait(PATIENCE_S) == 2
+
+
 def test_without_a_server_it_waits_and_says_how_to_start_one(env: dict[str, str]) -> None:
     with on_terminal(env) as (process, ours):
         until(ours, "kolo serve")

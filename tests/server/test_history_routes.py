@@ -18,7 +18,8 @@ from kolo.monitor.history.history import FILE, History
 
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path, specs=[fake("a"), fake("b")], history=True) as made:
+    paced = {"row_ms": 2}  # tokens that are read at once have no time between them
+    async with house(tmp_path, specs=[fake("a", paced), fake("b", paced)], history=True) as made:
         yield made
 
 

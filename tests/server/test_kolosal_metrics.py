@@ -60,9 +60,10 @@ async def test_numbers_are_those_of_the_answers_per_engine_and_in_all(two: House
     assert metrics["metadata"]["active_engines"] == 2
 
 
-async def test_rates_follow_from_the_times(two: House) -> None:
-    await two.complete(model="a", max_tokens=8)
-    (one,) = (await counted(two))["per_engine_metrics"]
+async def test_rates_follow_from_the_times(tmp_path: Path) -> None:
+    async with house(tmp_path, specs=[fake("a", {"row_ms": 2})]) as place:
+        await place.complete(model="a", max_tokens=8)
+        (one,) = (await counted(place))["per_engine_metrics"]
     totals, performance, tokens = one["timing_totals"], one["performance"], one["tokens"]
     turnaround_s = totals["total_turnaround_time_ms"] / 1000
     assert performance["tps"] == pytest.approx(tokens["total"] / turnaround_s, rel=1e-3)

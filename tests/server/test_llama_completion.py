@@ -53,6 +53,27 @@ async def test_the_settings_in_force_and_the_slot_are_told(tmp_path: Path) -> No
         assert streamed[0]["id_slot"] in (0, 1)
 
 
+async def test_the_defaults_of_an_engine_hold_where_a_request_is_silent(tmp_path: Path) -> None:
+    ask = {"prompt": "hello", "n_predict": 12, "temperature": 2, "samplers": ["temperature"]}
+    script = {"words": 1}
+    specs = [
+        fake("seeded", script, sampling=Sampling(seed=5, ignore_eos=True)),
+        fake("biased", script, sampling=Sampling(logit_bias={"104": 100.0})),
+    ]
+    async with house(tmp_path, specs=specs) as place:
+
+        async def answer(model: str, **more: Any) -> Any:
+            return (await place.post("/completion", {**ask, "model": model, **more})).json
+
+        first, second = await answer("seeded"), await answer("seeded")
+        assert first["content"] == second["content"]
+        assert first["generation_settings"]["seed"] == 5
+        assert first["stop_type"] == "limit"
+        assert (await answer("seeded", seed=6))["generation_settings"]["seed"] == 6
+        assert (await answer("biased"))["content"] == "h" * 12
+        assert (await answer("biased", logit_bias={"104": 0}))["content"] != "h" * 12
+
+
 async def test_stop_types_say_how_it_ended(tmp_path: Path) -> None:
     async with house(tmp_path, specs=[fake(FAKE, {"words": 2})]) as place:
         whole = (await place.post("/completion", {"prompt": "hello", "temperature": 0})).json

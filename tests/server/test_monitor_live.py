@@ -72,7 +72,7 @@ async def test_a_server_at_rest_shows_itself_and_what_is_loaded(tmp_path: Path) 
 
 
 async def test_a_request_is_followed_from_the_queue_to_its_end(tmp_path: Path) -> None:
-    spec = fake(FAKE, {"row_ms": 20, "words": 10**6}, parallel=1)
+    spec = fake(FAKE, {"row_ms": 20, "words": 10**6}, parallel=1, batch=32)
     async with (
         watched(tmp_path, specs=[spec]) as (place, path),
         served(place) as front,

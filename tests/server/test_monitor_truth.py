@@ -27,6 +27,8 @@ from kolo.types import LoadParams
 
 TOLERANCE = 0.05
 TRIES = 4
+TOGETHER_S = 0.0005
+"""Lines that follow each other so closely were sent at once."""
 MEASURING = Path(__file__).with_name("measuring.py")
 
 Plan = list[list[dict[str, Any]]]
@@ -57,7 +59,7 @@ class Seen:
             last, together = answer["tokens"][0], 0
             for at in answer["tokens"][1:]:
                 together += 1
-                if at > last:
+                if at - last > TOGETHER_S:
                     found += [1000 * (at - last) / together] * together
                     last, together = at, 0
         return found

@@ -28,7 +28,7 @@ async def prometheus(folder: Path, target: int) -> AsyncIterator[httpx2.AsyncCli
     """One that scrapes port ``target``, and a client of its API."""
     assert PROMETHEUS is not None
     config = {
-        "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
         "scrape_configs": [
             {"job_name": "kolo", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]},
             {
@@ -64,16 +64,20 @@ async def ask(client: httpx2.AsyncClient, query: str) -> list[Any]:
     return reply.json()["data"]["result"]
 
 
-async def until(client: httpx2.AsyncClient, query: str, wanted: float) -> None:
-    """Wait until the one answer to ``query`` is ``wanted``."""
+async def until(client: httpx2.AsyncClient, query: str, *wanted: float) -> None:
+    """Wait until the answer to ``query`` is ``wanted``, or, without one, until there is any: a
+    scrape that fails on a busy machine leaves a moment without."""
     async with asyncio.timeout(60):
         while True:
             try:
-                found = await ask(client, query)
+                reply = await client.get("/api/v1/query", params={"query": query})
             except httpx2.TransportError:
-                found = []  # it is not up yet
-            if [float(one["value"][1]) for one in found] == [wanted]:
-                return
+                reply = None  # it is not up yet
+            if reply is not None and reply.status_code != 503:  # nor ready
+                assert reply.status_code == 200, reply.text
+                found = [float(one["value"][1]) for one in reply.json()["data"]["result"]]
+                if found and (not wanted or found == [*wanted]):
+                    return
             await asyncio.sleep(0.1)
 
 
@@ -128,9 +132,10 @@ async def test_a_percentile_over_two_engines_is_that_of_all_their_requests(
             seen = 'min(count_over_time(kolo_build_info{job="kolo"}[10m])) > bool 2'
             await until(client, seen, 1)  # a rate is of two samples
             for expression in dashboard():
-                answered = await ask(client, expression)  # which checks that it could be read
-                about_gpus_or_drafts = "gpu" in expression or "draft" in expression
-                assert answered or about_gpus_or_drafts or "> 0" in expression, expression
+                if any(word in expression for word in ("gpu", "> 0")):
+                    await ask(client, expression)  # there may be none, but it must be readable
+                else:
+                    await until(client, expression)
 
 
 async def test_being_scraped_loads_nothing_and_keeps_nothing_awake(tmp_path: Path) -> None:

@@ -231,3 +231,26 @@ async def test_an_address_in_use_is_told_before_anything_starts(tmp_path: Path) 
     async with running(tmp_path) as at, house(tmp_path, port=at.port) as other:
         with pytest.raises(OSError, match="in use"):
             await serve(other.app)
+
+
+# Connections -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/models", "/api/models/unload"])
+async def test_a_body_that_nobody_wants_leaves_the_connection_usable(
+    tmp_path: Path, path: str
+) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n".encode()
+    async with house(tmp_path) as made, served(made) as at:
+        reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
+        for _ in range(2):
+            writer.write(head)
+            await writer.drain()
+            await asyncio.sleep(0.05)  # the server may well answer before the body is there
+            writer.write(b"{}")
+            told = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            assert told.startswith(b"HTTP/1.1 ")
+            length = int(told.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+            await reader.readexactly(length)
+        writer.close()
+        await writer.wait_closed()

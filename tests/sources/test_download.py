@@ -274,6 +274,20 @@ async def test_cancelling_keeps_what_came_and_lets_go_at_once(
     assert "Range" in origin.gets("/m.gguf")[-1].headers
 
 
+async def test_whoever_cannot_hear_of_progress_holds_nothing_up(
+    origin: Origin, tmp_path: Path
+) -> None:
+    origin.put("/m.gguf", BODY)
+    plan = await plan_of(f"{origin.url}/m.gguf")
+
+    def deaf(progress: Progress) -> None:
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        await Transfer(Settings()).fetch(plan, tmp_path, deaf)
+    assert await fetch(plan, tmp_path) == [BODY]
+
+
 async def test_two_who_want_one_file_share_it(origin: Origin, tmp_path: Path) -> None:
     origin.put("/m.gguf", BODY, block_s=0.002)
     plan = await plan_of(f"{origin.url}/m.gguf")

@@ -87,6 +87,12 @@ async def test_a_split_model_comes_whole_with_its_projector(hub: Hub, tmp_path: 
     assert await fetch(plan, tmp_path) == [*shards.values(), eyes["mmproj-big-F16.gguf"]]
 
 
+async def test_parts_of_the_same_content_come_once(hub: Hub, tmp_path: Path) -> None:
+    hub.put("some/twins", {f"t-Q4_0-0000{n}-of-00002.gguf": Q8 for n in (1, 2)})
+    assert await fetch("some/twins", tmp_path) == [Q8, Q8]
+    assert len([seen for seen in hub.storage.seen if seen.method == "GET"]) == 1
+
+
 async def test_a_split_model_that_lacks_a_part_is_not_begun(hub: Hub) -> None:
     hub.put("some/big", {"big-Q4_K_M-00001-of-00002.gguf": Q4})
     with pytest.raises(ModelNotFound, match="lacks 1 of the 2 parts"):
@@ -175,6 +181,16 @@ async def test_a_new_commit_is_another_file(hub: Hub, tmp_path: Path) -> None:
     newer = body_of(70_000, seed=77)
     hub.put("some/tiny-GGUF", {**REPO, "tiny-Q8_0.gguf": newer})
     assert await fetch("some/tiny-GGUF:Q8_0", tmp_path) == [newer]
+
+
+async def test_names_that_would_do_harm_are_not_seen(hub: Hub) -> None:
+    odd = {f"{name}.gguf": Q8 for name in ("../up", "a/../../b", "red\x1b[31m", "two\nlines", "")}
+    hub.put("some/odd", {**odd, f"{'x' * 300}.gguf": Q8, "fine-Q8_0.gguf": Q4})
+    plan = await plan_of("some/odd")
+    assert [file.name for file in plan.files] == ["fine-Q8_0.gguf"]
+    assert len(plan.candidates) == 1
+    with pytest.raises(BadParameter):
+        await plan_of("some/odd--name")
 
 
 async def test_a_hub_that_is_not_there_is_told(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from fetching import body_of, fetch, plan_of
 from origin import Origin
 
 from kolo.errors import SourceError, SourceUnreachable
+from kolo.models.sources.web import Web
 
 BODY = body_of(50_000)
 
@@ -73,3 +75,19 @@ async def test_a_way_back_to_no_encryption_is_not_taken(
     with pytest.raises(SourceError, match="without encryption"):
         await plan_of(f"{secure.url}/m.gguf")
     assert origin.seen == []
+
+
+def test_a_checked_address_must_prove_the_name_it_was_found_by(
+    secure: Origin, pem: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    monkeypatch.setattr("kolo.models.sources.guard.is_public", lambda address: True)
+    port = secure.host.rpartition(":")[2]
+    with closing(Web(allow_private=False, resolve=lambda host, port: ["127.0.0.1"])) as web:
+        with web.open(f"https://localhost:{port}/m.gguf") as response:
+            assert response.read() == BODY
+        with (
+            pytest.raises(SourceUnreachable, match="does not prove"),
+            web.open(f"https://models.example:{port}/m.gguf"),
+        ):
+            pass

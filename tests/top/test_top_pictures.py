@@ -117,6 +117,7 @@ STATES: dict[str, Shown] = {
     "connecting": Shown(told=lambda: []),
     "readonly": Shown(ui=lambda: Ui(readonly=True)),
     "ascii": Shown(ui=lambda: Ui(ascii=True)),
+    "ascii-help": Shown(ui=lambda: Ui(ascii=True), keys=("question_mark",)),
     "no-colour": Shown(choices={"colour": False}),
     "range-15m": Shown(keys=("g",)),
     "help": Shown(keys=("question_mark",)),

@@ -126,7 +126,9 @@ def _console(app: TopApp) -> Console:
         legacy_windows=False,
         safe_box=False,
     )
-    drawn = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
+    drawn = app.screen._compositor.render_update(
+        full=True, screen_stack=app._background_screens, simplify=True
+    )
     console.print(drawn)
     return console
 

@@ -297,8 +297,10 @@ def test_doubts_are_told() -> None:
     cell.rounds[0].client_cpu = 0.8
     cell.rounds[0].samples[0] = sample(0, output_tokens=9, cached_tokens=64)
     cell.rounds[1].samples = [sample(k, cached_tokens=60) for k in range(6)]
+    cell.rounds[2].samples = [sample(k, gaps_ms=[], output_tokens=400) for k in range(6)]
     notes = "\n".join(notes_on(run))
-    assert "answers had 9 to 11 tokens, not 11" in notes
+    assert "answers had 9 to 400 tokens, not 11" in notes
+    assert "tokens came in one read on average" in notes
     assert "of the prompt tokens came from a cache" in notes
     assert "8 users on 4 slots" in notes
     assert "80 % of a core" in notes

@@ -206,7 +206,7 @@ def test_a_sweep_ends_where_the_output_grows_no_more() -> None:
 
     server = FakeOpenAI(script)
     run_virtual(main())
-    assert [cell.load.concurrency for cell in document.cells] == [1, 2, 4, 8]
+    assert [cell.load.concurrency for cell in document.cells] == [1, 2, 4, 8, 16]
 
 
 def test_a_server_that_always_fails_is_given_up() -> None:

@@ -102,10 +102,15 @@ def test_a_constrained_answer_is_checked_as_far_as_it_goes() -> None:
     schema = ask.body["response_format"]["json_schema"]["schema"]
     assert schema["minItems"] * 8 > 64
     assert ask.check is not None
-    assert ask.check('[{"id": 1}, {"id": 2}, {"i', True) == ""
-    assert ask.check('[{"id"', True) == ""
+    whole = (
+        '[{"id": -1, "name": "a}]\\u00e9b\\"", "state": "open"}, {"id": 2.5e3, "n": [true, null]}]'
+    )
+    for end in range(1, len(whole)):
+        assert ask.check(whole[:end], True) == "", whole[:end]
+    assert ask.check(whole, False) == ""
     assert "no list" in ask.check("Sure! Here", True)
-    assert "no JSON" in ask.check('[{"id": 1}, {"id" 2}, {"i', True)
+    assert "no list" in ask.check('{"id": 1}', False)
+    assert "no JSON" in ask.check('[{"id": 1}, {"id" 2}, {"id": 3', True)
     assert "no JSON" in ask.check("[{", False)
 
 

@@ -206,6 +206,26 @@ def test_tokens_that_come_together_share_their_time() -> None:
     assert len(values) == 7
 
 
+def test_frames_that_are_read_at_once_came_together() -> None:
+    one, (emission,) = metered(
+        (100.1, 0, 1), (100.1, 1, 1), (100.4, 0, 1), (100.4, 1, 1), (100.4, 0, 2), (100.5, 0, 1)
+    )
+    assert (emission.tokens, one.tokens) == (7, 7)
+    assert emission.shared_itl_ms == [(pytest.approx(100), 3)]
+    assert emission.itl_ms == [pytest.approx(300), pytest.approx(100)]
+
+
+def test_a_flush_between_two_frames_of_one_read_loses_nothing() -> None:
+    told: list[Emission] = []
+    meter, one = Meter(told.append), Progress(submitted_s=100.0)
+    for _ in range(3):
+        meter.begin(100.5)
+        meter.take(one, 0, 1)
+        meter.flush()
+    assert sum(emission.tokens for emission in told) == one.tokens == 3
+    assert [value for emission in told for value in emission.itl_ms] == [0.0, 0.0]
+
+
 def test_text_without_a_token_of_its_own_is_no_token() -> None:
     one, (emission,) = metered((100.1, 0, 1), (100.5, 0, 0), (100.9, 0, 1))
     assert (one.tokens, emission.itl_ms) == (2, [pytest.approx(800)])

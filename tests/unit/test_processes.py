@@ -7,7 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kolo.monitor.system import SHORTEST_S, HostMonitor, ProcessMonitor, host_of, read_disk
+from kolo.monitor.system import (
+    SHORTEST_S,
+    HostMonitor,
+    ProcessMonitor,
+    host_of,
+    read_disk,
+    read_swap,
+)
 
 
 class Clock:
@@ -58,8 +65,9 @@ def test_a_folder_that_is_not_there_yet_is_on_the_disk_of_its_parents(tmp_path: 
 
 
 def test_the_host_has_a_name_cores_and_memory(tmp_path: Path) -> None:
-    host = host_of(HostMonitor().read(), "box", read_disk(tmp_path))
+    host = host_of(HostMonitor().read(), "box", read_disk(tmp_path), read_swap())
     assert (host.name, host.cores) == ("box", len(os.sched_getaffinity(0)))
+    assert host.swap_used_bytes is not None
     assert host.memory_total_bytes
     assert host.memory_available_bytes
     assert host.memory_available_bytes <= host.memory_total_bytes

@@ -14,6 +14,7 @@ from kolo.models.resolve import refreshed, resolve
 from kolo.models.sources.plan import Extras
 from kolo.models.store import Store, need_store
 from kolo.models.usage import forget_use, last_used, mark_used
+from kolo.server.state import Registry
 from kolo.types import LoadParams, Sampling
 
 
@@ -187,3 +188,16 @@ def test_the_last_use_is_remembered_by_name(settings: Settings, store: Store) ->
     forget_use(settings, "file")
     assert last_used(settings, "file") is None
     mark_used(Settings(), "file")
+
+
+def test_an_engine_kept_over_a_restart_has_the_version_in_use(
+    settings: Settings, store: Store, tmp_path: Path
+) -> None:
+    kept = replace(resolve("file", settings), id="mine")
+    Registry(tmp_path / "engines.json", settings).remember(kept)
+    put(store, "file", model(tmp_path, 5), source="https://h/file.gguf")
+    (spec,) = Registry(tmp_path / "engines.json", settings).specs()
+    assert (spec.id, spec.path) == ("mine", resolve("file", settings).path)
+    spec.path.unlink()
+    (spec,) = Registry(tmp_path / "engines.json", settings).specs()
+    assert spec == kept

@@ -3,10 +3,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from stores import incoming, model, put, split
 
 from kolo.errors import BadParameter, Busy, ConfigError, DiskFull, ModelInvalid, ModelNotFound
@@ -81,15 +84,30 @@ def test_parts_of_a_split_model_lie_side_by_side_under_their_names(
     assert read_model(path).n_params == read_model(parts[0]).n_params
 
 
-def test_parts_that_do_not_belong_together_are_refused(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["s-00001-of-00002.gguf", "y.gguf"],
+        ["s-00001-of-00002.gguf"],
+        ["s-00002-of-00002.gguf", "s-00001-of-00002.gguf"],
+        ["x.gguf", "x.gguf"],
+        ["../x.gguf"],
+        [".x.gguf"],
+        ["x\n.gguf"],
+    ],
+)
+def test_files_that_are_not_one_model_are_refused(
+    store: Store, tmp_path: Path, names: list[str]
+) -> None:
     parts = split(model(tmp_path), tmp_path / "s")
-    with pytest.raises(BadParameter, match="not the parts"):
-        store.add(
-            "s",
-            [incoming(store, parts[0], parts[0].name), incoming(store, parts[1], "y.gguf")],
-            source="hf:o/s",
-        )
-    assert files(store) == ["index.json"]
+    coming = [
+        replace(incoming(store, part), name=name) for part, name in zip(parts, names, strict=False)
+    ]
+    with pytest.raises(ModelInvalid) as caught:
+        store.add("s", coming, source="hf:o/s")
+    assert str(store.folder) not in caught.value.message
+    assert store.models() == {}
+    assert not list((store.folder / "blobs").glob("*"))
 
 
 def test_a_file_system_without_hard_links_gets_relative_links(
@@ -295,6 +313,8 @@ def test_a_damaged_alias_file_names_itself(store: Store) -> None:
 
 CRASH = """
 import os, sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from kolo.models.store import Store, Incoming
 import hashlib
@@ -342,6 +362,8 @@ def test_a_kill_at_any_step_leaves_the_old_version_or_the_new(store: Store, tmp_
 
 WRITER = """
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from kolo.models.store import Store
 for i in range(5):
@@ -394,3 +416,43 @@ def test_no_space_while_the_index_is_written_is_made_good_by_the_next_reader(
             put(store, "b", model(tmp_path, 2))
     assert sorted(store.models()) == ["a", "b"]
     assert blobs.orphans(store.folder, store.models().values()) == []
+
+
+class Full:
+    """Stands in for calls of the system; the ``at``-th of them finds the disk full."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.calls = at, 0
+
+    def over(self, real: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **more: object) -> object:
+            self.calls += 1
+            if self.calls == self.at:
+                raise OSError(28, "No space left on device")
+            return real(*args, **more)
+
+        return call
+
+
+def test_a_disk_that_is_full_at_any_step_leaves_the_old_version_or_the_new(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = model(tmp_path, 1), model(tmp_path, 2)
+    put(store, "a", old)
+    for step in range(1, 1000):
+        full, coming = Full(step), incoming(store, new)
+        with monkeypatch.context() as patch:
+            for name in ("rename", "link", "mkdir", "fsync"):
+                patch.setattr(os, name, full.over(getattr(os, name)))
+            with suppress(DiskFull):
+                store.add("a", [coming], source="hf:o/r")
+        fresh = Store(store.folder)
+        content = fresh.path("a", fresh.get("a").version).read_bytes()
+        assert content in (old.read_bytes(), new.read_bytes())
+        assert index.scan(store.folder)[0] == fresh.models()
+        coming.path.unlink(missing_ok=True)
+        if full.calls < step:
+            break
+        store.use("a", store.get("a").versions[0].id)
+    assert step > 8
+    assert content == new.read_bytes()

@@ -16,7 +16,7 @@ from kolo.models.folder import stem
 from kolo.models.gguf import shard_paths
 from kolo.models.reference import UrlRef
 from kolo.models.sources.download import strong_validator
-from kolo.models.sources.plan import Plan, RemoteFile, Role
+from kolo.models.sources.plan import Plan, RemoteFile, Role, file_name
 from kolo.models.sources.quants import quant_of
 from kolo.models.sources.web import Web, with_web
 
@@ -77,7 +77,7 @@ def _file(url: httpx2.URL, response: httpx2.Response, role: Role) -> RemoteFile:
         match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
         length = match[1] if match else ""
     return RemoteFile(
-        name=PurePosixPath(unquote(url.path)).name,
+        name=file_name(unquote(url.path), "model.gguf"),
         role=role,
         size_bytes=int(length) if length.isdigit() else None,
         sha256=_sha256(response),

@@ -20,10 +20,17 @@ import httpx2
 
 import kolo
 from kolo.config import Settings
-from kolo.errors import ConfigError, KoloError, ModelNotFound, SourceDenied, SourceUnreachable
-from kolo.models.reference import HubRef
+from kolo.errors import (
+    BadParameter,
+    ConfigError,
+    KoloError,
+    ModelNotFound,
+    SourceDenied,
+    SourceUnreachable,
+)
+from kolo.models.reference import HubRef, is_safe
 from kolo.models.sources.guard import origin
-from kolo.models.sources.plan import Candidate, Plan, RemoteFile, Role
+from kolo.models.sources.plan import MAX_NAME_BYTES, Candidate, Plan, RemoteFile, Role
 from kolo.models.sources.quants import Group, Listed, choose, groups, projector
 
 if TYPE_CHECKING:
@@ -82,7 +89,11 @@ def _plan(reference: HubRef, settings: Settings) -> Plan:
         info = api.model_info(
             where, revision=reference.revision or None, files_metadata=True, timeout=TIMEOUT_S
         )
-    listed = [Listed(file.rfilename, file.size) for file in info.siblings or ()]
+    listed = [
+        Listed(file.rfilename, file.size)
+        for file in info.siblings or ()
+        if is_safe(file.rfilename) and len(file.rfilename.encode()) <= MAX_NAME_BYTES
+    ]
     found = groups(listed)
     group, why = _chosen(api, reference, listed, found, settings.downloads.quant)
     files = _files(api, info, where, group, listed)
@@ -202,6 +213,8 @@ def _hub_errors(api: HfApi, reference: HubRef) -> Iterator[None]:
         ) from error
     except errors.RemoteEntryNotFoundError as error:
         raise ModelNotFound(f"{where} lists a file that is not there", param="model") from error
+    except errors.HFValidationError as error:
+        raise BadParameter(f"{where} can be no name of a model: {error}", param="model") from error
     except errors.OfflineModeIsEnabled as error:
         raise SourceUnreachable(
             "HF_HUB_OFFLINE is set: the hub is not asked", hint="Unset it to download."

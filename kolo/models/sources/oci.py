@@ -24,7 +24,7 @@ from kolo.errors import (
 from kolo.models.reference import OciRef
 from kolo.models.sources.layers import PREFIX as OLLAMA
 from kolo.models.sources.layers import extras_of
-from kolo.models.sources.plan import Plan, RemoteFile, Role
+from kolo.models.sources.plan import Plan, RemoteFile, Role, file_name
 from kolo.models.sources.quants import Listed, groups, is_projector, quant_of
 from kolo.models.sources.registry import base_url, blob_url, check_digest, small_blob
 from kolo.models.sources.web import Broken, Web, with_web
@@ -176,7 +176,7 @@ def _remote(base: str, reference: OciRef, layer: Layer, role: Role, name: str) -
     if algorithm != "sha256" or len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
         raise Unsupported(f"{reference} names a layer {layer.digest[:80]!r}, which is no SHA-256")
     return RemoteFile(
-        name=PurePosixPath(layer.title).name or name,
+        name=file_name(layer.title, name),
         role=role,
         size_bytes=layer.size,
         sha256=sha256,

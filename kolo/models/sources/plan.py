@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Literal
 
 from msgspec import Struct
 
 from kolo.config import Settings
-from kolo.models.reference import HubRef, OciRef, RemoteRef
+from kolo.models.reference import HubRef, OciRef, RemoteRef, is_safe
 from kolo.types import Sampling
 
 Role = Literal["model", "shard", "mmproj"]
 Source = Literal["hub", "oci", "url"]
+
+MAX_NAME_BYTES = 240
+"""Of a file's name; file systems allow 255."""
 
 
 class RemoteFile(Struct, frozen=True, kw_only=True):
@@ -109,6 +113,12 @@ async def plan(reference: RemoteRef, settings: Settings, *, allow_private: bool 
     from kolo.models.sources.https import plan_url
 
     return await plan_url(reference, settings, allow_private=allow_private)
+
+
+def file_name(path: str, otherwise: str) -> str:
+    """The last part of a path that a source names, if it can be the name of a file."""
+    name = PurePosixPath(path).name
+    return name if is_safe(name) and len(name.encode()) <= MAX_NAME_BYTES else otherwise
 
 
 def partial_key(sha256: str | None, url: str) -> str:

@@ -37,7 +37,7 @@ class FetchedFile(Struct, frozen=True, kw_only=True):
     """In hex; of a held one the source's word, empty if it has none."""
     size_bytes: int
     held: bool = False
-    """The store had it already."""
+    """The store had it already, or an earlier file of the same plan is it."""
 
 
 class Fetched:
@@ -120,17 +120,19 @@ class Transfer:
             while not (await asyncio.wait({running}, timeout=TELL_S))[0]:
                 for news in job.news():
                     tell(news)
-        finally:
-            if not running.done():
-                running.cancel()
-                await asyncio.wait({running})
-        for news in job.news():
-            tell(news)
-        fetched = running.result()
-        size = sum(file.size_bytes for file in fetched.files)
-        last = plan.files[-1].name
-        tell(Progress(state="done", file=last, done_bytes=size, total_bytes=size))
-        return fetched
+            for news in job.news():
+                tell(news)
+            fetched = running.result()
+            size = sum(file.size_bytes for file in fetched.files)
+            last = plan.files[-1].name
+            tell(Progress(state="done", file=last, done_bytes=size, total_bytes=size))
+            return fetched
+        except BaseException:
+            running.cancel()
+            await asyncio.wait({running})
+            if not running.cancelled() and running.exception() is None:
+                running.result().close()  # it came to its end all the same
+            raise
 
 
 class _Job:
@@ -189,7 +191,9 @@ class _Job:
             self._web = self._make_web()
             with closing(self._web):
                 for file in self._plan.files:
-                    fetched.add(file, self._download(file))
+                    # The same content twice: its lock is ours already.
+                    mine = {got.file.key: got.path for got in fetched.files}
+                    fetched.add(file, mine.get(file.key) or self._download(file))
                     self._before += fetched.files[-1].size_bytes
             if self._stopping.is_set():
                 raise Stopped

@@ -171,8 +171,10 @@ class Downloads:
         transfer = Transfer(self._settings, allow_private=self._allow_private, have=store.held)
 
         def told(progress: Progress) -> None:
+            further = progress.done_bytes > job.done_bytes
             job.progress = progress
-            self._feed.downloading(job.id, job.url, progress.done_bytes, job.total_bytes)
+            if further:
+                self._feed.downloading(job.id, job.url, progress.done_bytes, job.total_bytes)
 
         with await transfer.fetch(job.plan, job.folder, told) as fetched:
             adopting = asyncio.create_task(

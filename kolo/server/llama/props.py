@@ -132,6 +132,7 @@ def _slot(slot: SlotStats, stats: EngineStats, engine: Engine) -> SlotReply:
     reply = SlotReply(
         id=slot.id,
         n_ctx=stats.n_ctx,
+        speculative=engine.spec.params.speculation != "off",
         is_processing=busy,
         state=slot.state,
         n_cached_tokens=slot.cached_tokens,

@@ -183,7 +183,7 @@ class NextToken(Struct, kw_only=True):
 class SlotReply(Struct, kw_only=True):
     id: int
     n_ctx: int
-    speculative: bool = False
+    speculative: Annotated[bool, Meta(description="Tokens may be guessed ahead.")]
     is_processing: bool
     state: Literal["idle", "prefill", "decode"]
     n_cached_tokens: Annotated[int, Meta(description="Tokens whose KV the slot holds.")]

@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from kolo.top.app.palette import Palette
 from kolo.top.panels.frame import Painted, Zone
-from kolo.top.spans import Block, Line, cells
+from kolo.top.spans import Block, Line, cells, line_width
 
 
 class Canvas(Widget, can_focus=True):
@@ -44,6 +44,8 @@ class Canvas(Widget, can_focus=True):
         self._palette = palette
         self._lines: Block = []
         self._zones: list[Zone] = []
+        self._width = 0
+        """Of every line; less or more than the widget's for a moment after it was resized."""
 
     @property
     def shown(self) -> Block:
@@ -60,6 +62,7 @@ class Canvas(Widget, can_focus=True):
 
     def show(self, painted: Painted) -> None:
         before, self._lines = self._lines, painted.lines
+        self._width = line_width(painted.lines[0]) if painted.lines else 0
         self._zones = painted.zones
         if len(before) != len(self._lines):
             self.refresh()
@@ -80,7 +83,7 @@ class Canvas(Widget, can_focus=True):
             return Strip.blank(width, base)
         style = self._palette.style
         segments = [Segment(span.text, style(span.role)) for span in self._lines[y]]
-        return Strip(segments).adjust_cell_length(width, base)
+        return Strip(segments, self._width).adjust_cell_length(width, base)
 
     def on_resize(self) -> None:
         self.post_message(self.Resized())

@@ -25,6 +25,7 @@ Help, Confirm, Ask, Reader { align: center middle; background: $background 60%; 
 .dialog Static { width: auto; max-width: 100%; }
 .dialog VerticalScroll { height: auto; max-height: 100%; width: auto; }
 .ascii .dialog { border: ascii $primary 60%; }
+.ascii Toast { border-left: none; padding: 1 2; }
 """
 
 

@@ -21,6 +21,7 @@ _MEANINGS = (
     "OUT/s and IN/s are tokens over the last 5 seconds; TTFT, ITL and REQ/m over the last "
     f"minute, with n values. {words.NOTHING} means that nothing ran, n/a that it is not known.",
 )
+_ARROWS = str.maketrans({"↑": "Up", "↓": "Dn", "←": "Left", "→": "Right"})
 
 
 class Moving(Acting):
@@ -225,4 +226,8 @@ class Moving(Acting):
         columns += [("", "Columns of requests")]
         columns += [(column.title, column.help) for column in REQUESTS]
         lines = [*help_lines(readonly=self.ui.readonly), *columns]
-        self.push_screen(Help(lines, _MEANINGS))
+        notes: Sequence[str] = _MEANINGS
+        if self.ui.ascii:
+            lines = [(key.translate(_ARROWS), meaning) for key, meaning in lines]
+            notes = [note.replace(words.NOTHING, "-") for note in notes]
+        self.push_screen(Help(lines, notes))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -114,7 +116,12 @@ class TopApp(Moving):
         self.theme_changed_signal.subscribe(self, lambda theme: self._recolour())
         self.set_interval(BEAT_S, self._beat)
         self.begin_page()
+        for number in (signal.SIGTERM, signal.SIGHUP):  # else the terminal would stay as it is
+            asyncio.get_running_loop().add_signal_handler(number, self._stop, number)
         self.run_worker(self._listen(), name="listen", exclusive=True, group="listen")
+
+    def _stop(self, number: int) -> None:
+        self.exit(return_code=128 + number)
 
     # What comes in -----------------------------------------------------------------------
 

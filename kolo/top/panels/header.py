@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from kolo.snapshot import Engine, Snapshot
 from kolo.top import words
+from kolo.top.engine_rows import kv_share
 from kolo.top.panels.frame import Painted, Zone
 from kolo.top.spans import Line, Span, cells, clean, fit, line_width, spread
 from kolo.top.state import PAGES, Scene
@@ -22,6 +24,8 @@ _KEYS: dict[str, tuple[tuple[str, str], ...]] = {
     "logs": (("?", "help"), ("q", "quit"), ("/", "search"), ("n N", "next, previous"),
              ("Tab", "engine"), ("F", "follow"), ("[ ]", "pages"), ("Esc", "dashboard")),
 }  # fmt: skip
+NEARLY = 0.95
+LEAST_FREE = 0.03
 ACTING = ("L", "u", "x", "P")
 """Keys that change something at the server."""
 
@@ -44,6 +48,8 @@ def paint_header(scene: Scene, width: int) -> Painted:
     if hello is not None and width >= 110:
         where = f"  {clean(hello.server.url)}" if hello.server.url else ""
         start.append(Span(f"  v{clean(hello.server.version)}{where}", "dim"))
+    if snapshot is not None and (n := alerts(snapshot)):
+        start.append(Span(f"  {words.plural(n, 'alert')}", "warn"))
     if status.detail:
         start.append(Span(f"  {clean(status.detail)}", status.role))
     tabs, zones = _tabs(scene, width)
@@ -51,6 +57,25 @@ def paint_header(scene: Scene, width: int) -> Painted:
     x = width - line_width(tuple(end))
     shifted = [zone.moved(x, 0) for zone in zones]
     return Painted([spread(start, end, width)], shifted)
+
+
+def alerts(snapshot: Snapshot) -> int:
+    """What somebody should look at: engines that failed or have hardly any room left, GPUs that
+    are slowed down, a disk that is nearly full."""
+    n = sum(engine.state == "failed" for engine in snapshot.engines)
+    n += sum(_is_full(engine) for engine in snapshot.engines)
+    n += sum(bool(gpu.throttle) for gpu in snapshot.gpus)
+    disk = snapshot.host.disk
+    if disk is not None and disk.total_bytes and disk.free_bytes is not None:
+        n += disk.free_bytes < disk.total_bytes * LEAST_FREE
+    return n
+
+
+def _is_full(engine: Engine) -> bool:
+    """Its queue, or the KV cache of those it answers."""
+    share = kv_share(engine)
+    queued = bool(engine.max_queue) and engine.waiting >= NEARLY * engine.max_queue
+    return queued or (share is not None and share >= NEARLY)
 
 
 def _tabs(scene: Scene, width: int) -> tuple[list[Span], list[Zone]]:

@@ -174,7 +174,8 @@ def paint_logs(page: LogsPage, scene: Scene, width: int, height: int) -> Painted
         _log_line(line, page.wanted, inner, on=first + at == now) for at, line in enumerate(shown)
     ]
     if not page.lines:
-        why = page.trouble or "no engine of this machine has a log yet"
+        nothing = "the log is empty" if page.engine else "no engine of this machine has a log yet"
+        why = page.trouble or nothing
         lines = [(Span(clean(why), "dim"),)]
     note = []
     if page.wanted:

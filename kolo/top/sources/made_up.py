@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
+from kolo.snapshot import Message
 from kolo.top.demo.world import World
 from kolo.top.session import Told
 
@@ -14,7 +15,6 @@ HEAD_START_S = 90
 
 class Demo:
     name = "demo"
-    head_start = HEAD_START_S
 
     def __init__(self, world: World, *, interval_s: float = 1.0) -> None:
         self._world = world
@@ -25,11 +25,23 @@ class Demo:
         self._interval_s = interval_s
         self._asked.set()
 
+    async def once(self) -> AsyncGenerator[Message, None]:
+        """As ``told``, with the head start in one go."""
+        yield self._world.hello()
+        for message in self._world.run(HEAD_START_S):
+            yield message
+        async for told in self._go_on():
+            yield told
+
     async def told(self) -> AsyncGenerator[Told, None]:
         yield self._world.hello()
         for _ in range(HEAD_START_S):
             for message in self._world.run(1.0):
                 yield message
+        async for message in self._go_on():
+            yield message
+
+    async def _go_on(self) -> AsyncGenerator[Message, None]:
         while True:
             self._asked.clear()
             try:
