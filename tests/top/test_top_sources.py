@@ -134,7 +134,7 @@ async def test_over_ssh_comes_what_kolo_says_there(
     kolo.write_text(f'#!/bin/sh\nexec {sys.executable} -m kolo "$@" --demo\n')
     kolo.chmod(0o755)
     asked = fake_ssh('while [ "$1" != "--" ]; do shift; done; shift; shift; exec sh -c "$*"')
-    told = await first(Ssh("ana@gpu1", interval_s=0.5).told(), 3)
+    told = await first(Ssh("ana@gpu1", interval_s=0.5).told(), 15)
     assert isinstance(told[0], Hello)
     assert told[0].server.host == "demo"
     assert any(isinstance(one, Snapshot) for one in told)

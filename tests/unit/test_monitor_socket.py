@@ -8,20 +8,19 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from published import DEADLINE_S, SERVER, Source, messages, publishing, until
 
 from kolo.config import MonitorSettings, Settings
 from kolo.errors import ConfigError, ServerUnreachable
 from kolo.monitor.claim import SocketTakenError, claim, release
 from kolo.monitor.eventlog import EventLog
 from kolo.monitor.place import socket_path
-from kolo.monitor.publish import EVENTS_BEHIND, Publisher
+from kolo.monitor.publish import EVENTS_BEHIND
 from kolo.monitor.subscribe import connect
 from kolo.paths import find_paths
 from kolo.snapshot import (
@@ -31,69 +30,10 @@ from kolo.snapshot import (
     Event,
     Hello,
     Message,
-    Request,
-    Server,
     Snapshot,
     decode,
     encode,
 )
-
-DEADLINE_S = 30.0
-SERVER = Server(version="1.2.3", pid=42, host="box", started_at=1.0, url="http://127.0.0.1:1")
-
-
-class Source:
-    """Makes snapshots, each told by its ``uptime_s``."""
-
-    def __init__(self, padding: int = 0) -> None:
-        self.taken = 0
-        self.failing = False
-        self._requests = [Request(id=at, engine="x" * 80) for at in range(padding)]
-
-    async def take(self) -> Snapshot:
-        if self.failing:
-            self.failing = False
-            raise RuntimeError("a defect")
-        self.taken += 1
-        return Snapshot(at=0.0, uptime_s=float(self.taken), requests=self._requests)
-
-
-@asynccontextmanager
-async def publishing(
-    path: Path, source: Source | None = None, log: EventLog | None = None, **options: Any
-) -> AsyncIterator[Publisher]:
-    publisher = Publisher(
-        path, log or EventLog(), (source or Source()).take, lambda: SERVER, **options
-    )
-    listening = asyncio.Event()
-    task = asyncio.create_task(publisher.run(listening.set))
-    waiting = asyncio.create_task(listening.wait())
-    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    try:
-        if task.done():
-            task.result()
-        yield publisher
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not true():  # noqa: ASYNC110 - of what is watched, nothing tells
-            await asyncio.sleep(0.005)
-
-
-async def messages(path: Path, n: int, **options: Any) -> list[Message]:
-    async with asyncio.timeout(DEADLINE_S), connect(path, **options) as link:
-        found: list[Message] = [link.hello]
-        async for message in link:
-            found.append(message)
-            if len(found) == n:
-                return found
-    raise AssertionError(f"only {found}")
 
 
 @pytest.fixture
@@ -383,90 +323,3 @@ def test_the_socket_is_where_the_settings_say(tmp_path: Path) -> None:
     assert socket_path(placed, paths) == tmp_path / "else" / "m.sock"
     absolute = Settings(monitor=MonitorSettings(socket="/run/k.sock"))
     assert socket_path(absolute, paths) == Path("/run/k.sock")
-
-
-# Those who look --------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def saying(path: Path, data: bytes) -> AsyncIterator[None]:
-    """Something else that listens there, and says ``data``."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(data)
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_unix_server(serve, path)
-    try:
-        yield
-    finally:
-        server.close()
-
-
-async def refused(path: Path) -> ServerUnreachable:
-    with pytest.raises(ServerUnreachable) as caught:
-        await messages(path, 2)
-    assert caught.value.hint
-    return caught.value
-
-
-async def test_no_server_says_how_to_start_one(path: Path) -> None:
-    missing = await refused(path)
-    assert "no server is running" in missing.message
-    assert "kolo serve" in missing.hint
-    dead = socket.socket(socket.AF_UNIX)
-    dead.bind(str(path))
-    dead.close()
-    assert "nobody answers" in (await refused(path)).message
-
-
-async def test_a_server_of_another_version_is_named_with_both_versions(path: Path) -> None:
-    other = encode(Hello(protocol=PROTOCOL + 1, server=SERVER)).replace(b'"host":"box",', b"")
-    hello = other.replace(b'"pid":42', b'"pid":42,"host":"box","new":[]')
-    async with saying(path, hello):
-        error = await refused(path)
-    assert "1.2.3" in error.message
-    assert f"version {PROTOCOL + 1}" in error.message
-    assert f"version {PROTOCOL}" in error.message
-    assert "pid 42" in error.hint
-
-
-async def test_a_newer_server_with_more_fields_is_understood(path: Path) -> None:
-    hello = encode(Hello(server=SERVER)).replace(b'"type"', b'"more":{"x":1},"type"')
-    snapshot = encode(Snapshot(at=1.0)).replace(b'"at"', b'"more":[1],"at"')
-    async with saying(path, hello + snapshot):
-        found = await messages(path, 2)
-    assert isinstance(found[1], Snapshot)
-
-
-@pytest.mark.parametrize(
-    ("data", "says"),
-    [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "no message of the monitor"),
-        (b"", "hung up"),
-        (b'{"type":"snapshot","at":1}\n', "no Kolo"),
-        (b"\xff\xfe\n", "no message of the monitor"),
-        (b'{"type":"hello","protocol":1', "hung up"),
-    ],
-)
-async def test_a_stranger_on_the_socket_is_told_from_a_server(
-    path: Path, data: bytes, says: str
-) -> None:
-    async with saying(path, data):
-        assert says in (await refused(path)).message
-
-
-async def test_a_connection_cut_in_the_middle_of_a_line_is_an_end(path: Path) -> None:
-    data = encode(Hello(server=SERVER)) + encode(Snapshot(at=1.0)) + b'{"type":"snap'
-    async with saying(path, data), connect(path) as link:
-        found = [message async for message in link]
-    assert [type(message) for message in found] == [Snapshot]
-
-
-@pytest.mark.skipif(os.getuid() == 0, reason="root may connect to any socket")
-async def test_a_socket_one_may_not_read_says_whose_it_is(path: Path) -> None:
-    async with publishing(path):
-        os.chmod(path, 0)
-        error = await refused(path)
-    assert "may not be read" in error.message
