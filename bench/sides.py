@@ -66,7 +66,10 @@ def kolo_server(
         command += ["--parallel", str(slots), "--ctx", str(ctx)]
         if args.threads is not None:
             command += ["--threads", str(args.threads)]
-        env = {**os.environ, "KOLO_HOME": home, **getattr(args, "kolo_env", {})}
+        # Random weights soon write in circles, which guessing ahead would turn into speed that no
+        # trained model shows.
+        env = {**os.environ, "KOLO_HOME": home, "KOLO_ENGINE_SPECULATION": "off"}
+        env |= getattr(args, "kolo_env", {})
         with running(command, f"http://127.0.0.1:{port}", "/health/ready", env) as process:
             yield Server(KOLO, f"http://127.0.0.1:{port}", process.pid, models[0].stem)
 

@@ -196,7 +196,7 @@ def _short_times(engine: Engine, width: int, ascii: bool) -> Line:
 def _times(engine: Engine, width: int) -> Block:
     """Percentiles of the last minute, and rates of each window beside them."""
     minute = engine.windows.last_1m
-    head = f"{'last 1m':<8}" + "".join(f"{name:>8}" for name in ("p50", "p95", "p99", "n"))
+    head = f"{'last 1m':<8}" + "".join(f"{name:>7}" for name in ("p50", "p95", "p99", "n"))
     lines: list[list[Span]] = [[Span(head, "heading")]]
     for name, summary in (
         ("TTFT", minute.ttft_ms),
@@ -206,7 +206,7 @@ def _times(engine: Engine, width: int) -> Block:
     ):
         lines.append([Span(f"{name:<8}", "dim"), *_row(summary)])
     rates = _rates(engine)
-    if width >= 40 + 2 + 30:
+    if width >= 36 + 2 + 31:
         lines = [[*line, Span("  "), *more] for line, more in zip(lines, rates, strict=True)]
     return [fit(line, width) for line in lines]
 
@@ -215,8 +215,8 @@ def _row(summary: Summary) -> list[Span]:
     """A percentile that too few values stand behind is none: p95 from 20 on, p99 from 100."""
     n = summary.n
     values = (summary.p50, summary.p95 if n >= 20 else None, summary.p99 if n >= 100 else None)
-    spans = [Span(f"{words.ms(value):>8}", "" if value is not None else "dim") for value in values]
-    return [*spans, Span(f"{words.count(n) if n else words.NOTHING:>8}", "faint")]
+    spans = [Span(f"{words.ms(value):>7}", "" if value is not None else "dim") for value in values]
+    return [*spans, Span(f"{words.count(n) if n else words.NOTHING:>7}", "faint")]
 
 
 def _rates(engine: Engine) -> list[list[Span]]:
