@@ -165,6 +165,9 @@ def merged(runs: Sequence[Run]) -> Run:
     """Runs of the same targets and loads as one, its sums made anew."""
     whole = runs[0]
     for run in runs[1:]:
+        whole.notes += [note for note in run.notes if note not in whole.notes]
+        busy = [run.host.load_before, whole.host.load_before]
+        whole.host.load_before = max((load for load in busy if load is not None), default=None)
         for cell in run.cells:
             mine: Cell = whole.cell(cell.target, cell.workload, cell.load)
             for round in cell.rounds:

@@ -72,7 +72,7 @@ def kept(goals: list[Condition], sample: Sample) -> bool:
         if metric.per == "round":
             continue
         values = metric.values(Round(index=0), [sample])
-        if values and not all(goal.holds(value) for value in values):
+        if not values or not all(goal.holds(value) for value in values):
             return False
     return True
 

@@ -44,7 +44,7 @@ def known_estimate(dimensions: Dimensions, quant: str, state: Path) -> Outlook |
     key = _key(dimensions, quant, cpu_name(), physical_cores(), version("llama-cpp-python"))
     try:
         return msgspec.json.decode((_folder(state) / f"{key}.json").read_bytes(), type=Outlook)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

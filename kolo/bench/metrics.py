@@ -64,7 +64,7 @@ def _gaps(round: Round, samples: list[Sample]) -> list[float]:
 
 def _rate(pick: Callable[[Sample], int]) -> Callable[[Round, list[Sample]], list[float]]:
     def values(round: Round, samples: list[Sample]) -> list[float]:
-        if not round.elapsed_s or not samples:
+        if not round.elapsed_s or not round.samples:
             return []
         return [sum(map(pick, samples)) / round.elapsed_s]
 

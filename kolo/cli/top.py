@@ -208,8 +208,10 @@ def _show(options: dict[str, Any], settings: Settings) -> int:
     restore(ui, kept)
     if options["interval"] is not None:
         ui.interval_s = options["interval"]
-    url = options["url"] or os.environ.get("KOLO_URL", "")
     away = options["remote"] is not None
+    # KOLO_URL is of a real server that is near: a key pressed over another is not meant for it.
+    known = "" if away or options["demo"] else os.environ.get("KOLO_URL", "")
+    url = options["url"] or known
     choices = Choices(
         theme=options["theme"] or kept.theme,
         colour=look(sys.stdout).colour,

@@ -172,6 +172,11 @@ class Backend(KV, Protocol):
         """Thread counts worth trying for decode; one element when the user chose."""
         ...
 
+    @property
+    def n_threads_batch(self) -> int:
+        """Threads for prefill, and for a decode of several tokens of a sequence."""
+        ...
+
     def decode(
         self,
         tokens: Sequence[int],

@@ -13,8 +13,8 @@ from kolo.engine.backend import OK, Backend
 from kolo.engine.layout import Costs, flat
 from kolo.engine.pace import ChunkCost
 
-BUDGET_MS = 1500.0
-_PROBES = (1, 8, 4, 2, 16, 32, 3, 7, 6, 5, 12, 15, 24, 23, 20, 31, 28, 64, 48)
+BUDGET_MS = 2500.0
+_PROBES = (1, 8, 4, 2, 16, 12, 6, 32, 3, 24, 7, 5, 15, 20, 28, 23, 31, 64, 48)
 """Most telling first: the powers of two, then the widths that kernels are known to dislike."""
 _GUESSED_ROWS = 16
 """A single sequence has as many rows when its next tokens are guessed."""
@@ -37,14 +37,15 @@ def calibrate(backend: Backend) -> tuple[Costs, ChunkCost]:
     rows could not be undone either.
     """
     most = backend.thread_choices[-1]
-    backend.set_threads(most)
+    backend.set_threads(backend.n_threads_batch)
     chunk_cost = _chunk_cost(backend)
     if not backend.can_trim:
         return flat(most), chunk_cost
     deadline = time.perf_counter() + BUDGET_MS / 1000
     measured: dict[int, tuple[float, int]] = {}
     choices = backend.thread_choices
-    widest = max(backend.n_slots, min(_GUESSED_ROWS, backend.max_outputs, backend.n_ctx - 1))
+    guessed = min(_GUESSED_ROWS, backend.max_outputs, backend.n_batch, backend.n_ctx - 1)
+    widest = max(backend.n_slots, guessed)
     for width in dict.fromkeys((*(w for w in _PROBES if w <= widest), widest)):
         if measured and time.perf_counter() > deadline:
             break

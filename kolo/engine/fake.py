@@ -109,6 +109,7 @@ class FakeBackend:
         self.unified = params.kv_unified
         self.can_trim = script.can_trim
         self.thread_choices = (1,)
+        self.n_threads_batch = 1
         self._script = script
         self._cells = script.cells or self.n_slots * self.n_ctx
         self._kv = [array("i") for _ in range(self.n_slots)]

@@ -232,8 +232,9 @@ class Front:
         opens_reasoning: bool,
     ) -> Choice:
         plan = make_plan(op.sampling, self.defaults, (seed + index) & 0xFFFFFFFF)
+        bias = self._bias(op.sampling)  # may refuse, and a chain would then be left unfreed
         chain = self._backend.chain(plan) if needs_chain(plan) else None
-        sampler = Sampler(plan, chain, self._bias(op.sampling), plan.seed)
+        sampler = Sampler(plan, chain, bias, plan.seed)
         sampler.prime(prompt)
         reader: Reader = plain_reader()
         if isinstance(op.input, Chat) and op.input.parse:

@@ -20,10 +20,17 @@ from kolo.engine.job import Alone, Job
 from kolo.engine.layout import Costs, Layout
 from kolo.engine.pace import ChunkCost, PrefillPace
 from kolo.engine.pooling import PooledJob
-from kolo.engine.prefix import PrefixCache
+from kolo.engine.prefix import PrefixCache, Slot
 from kolo.engine.scheduler import Decode, Prefill, Scheduler, Sequence
 from kolo.engine.speculation import DraftModel, Guesses, Speculation
-from kolo.errors import DeadlineExceeded, EngineStopped, InternalError, KoloError, internal
+from kolo.errors import (
+    DeadlineExceeded,
+    EngineStopped,
+    InternalError,
+    KoloError,
+    LoadFailed,
+    internal,
+)
 from kolo.types import Delta, EngineStats, Generated, LoadParams
 
 Item = Job | PooledJob | wire.Cancel | wire.Cores | wire.Submit | Alone
@@ -49,6 +56,12 @@ class Loop:
         store_bytes = params.cache_store_bytes
         self._cache = PrefixCache(backend, _free_share() if store_bytes is None else store_bytes)
         pace = PrefillPace(params.prefill_budget_ms, chunk_cost, backend.n_batch)
+        if params.speculation == "always" and not backend.can_trim:
+            raise LoadFailed(
+                "guesses cannot be taken back from a recurrent model",
+                hint="Leave speculation on auto, or set it to off.",
+                param="speculation",
+            )
         mode = params.speculation if backend.can_trim else "off"
         limit = min(backend.max_outputs, backend.n_batch)
         self._speculation = Speculation(mode, costs, limit, unified=backend.unified, draft=draft)
@@ -57,8 +70,8 @@ class Loop:
         self._timed: set[Job] = set()
         self._owners: dict[Sequence, tuple[Job, Choice]] = {}
         self._pooled: deque[PooledJob] = deque()
-        self._n_threads_batch = max(backend.thread_choices)
-        self._most_threads = self._n_threads_batch
+        self._n_threads_batch = backend.n_threads_batch
+        self._most_threads = max(self._n_threads_batch, *backend.thread_choices)
         self._counts = Counts()
         self._ones = [1] * backend.n_slots
 
@@ -188,6 +201,7 @@ class Loop:
         tokens: list[int] = []
         positions: list[int] = []
         rows: list[int] = []
+        slots: list[Slot] = []
         for sequence in step.sequences:
             slot = sequence.slot
             assert slot is not None
@@ -196,15 +210,20 @@ class Loop:
             tokens += (sequence.tokens[-1], *guess)
             positions += range(done, done + 1 + len(guess))
             rows += [slot.id] * (1 + len(guess))
+            slots.append(slot)
         self._backend.set_threads(min(self._n_threads_batch, self._most_threads))
         elapsed_s = self._decode(tokens, positions, rows, [1] * len(rows))
         self._speculation.timed_guesses(len(step.sequences), guesses, elapsed_s * 1000)
+        self._scheduler.advance(step)
         logits = self._backend.logits(len(rows))
         deltas: list[Delta] = []
         at = 0
-        for sequence in step.sequences:
+        for sequence, slot in zip(step.sequences, slots, strict=True):
             guess = guesses.get(sequence, ())
-            self._draw_guessed(sequence, guess, logits[at : at + 1 + len(guess)], deltas)
+            if sequence in self._owners:
+                self._draw_guessed(sequence, guess, logits[at : at + 1 + len(guess)], deltas)
+            else:  # it ended with another answer of its request, and left its guess in the KV
+                self._backend.trim(slot.id, len(slot.tokens))
             at += 1 + len(guess)
         return deltas
 
@@ -214,7 +233,6 @@ class Loop:
         """Draw as long as what is drawn is what was guessed, then take back the rest."""
         choice, slot = self._owners[sequence][1], sequence.slot
         assert slot is not None
-        slot.tokens.append(sequence.tokens[-1])
         self._draw(sequence, logits[0], deltas)
         n_right = 0
         for guessed, row in zip(guess, logits[1:], strict=True):
@@ -275,7 +293,10 @@ class Loop:
         return deltas
 
     def _draw(self, sequence: Sequence, row: Logits, deltas: list[Delta]) -> None:
-        job, choice = self._owners[sequence]
+        owner = self._owners.get(sequence)
+        if owner is None:  # another answer of its request has failed in this step
+            return
+        job, choice = owner
         now = time.perf_counter()
         job.first_s = job.first_s or now
         job.last_s = now
@@ -308,7 +329,8 @@ class Loop:
         """Tokens more than one that a decoding sequence may gain."""
         assert sequence.slot is not None
         in_context = self._backend.n_ctx - len(sequence.slot.tokens)
-        return min(in_context, self._owners[sequence][1].n_left) - 1
+        # A request for no tokens at all, whose prompt was cached, decodes with none left.
+        return max(min(in_context, self._owners[sequence][1].n_left) - 1, 0)
 
     def _make_room(self, step: Decode | Prefill) -> None:
         if self._scheduler.make_room():

@@ -5,9 +5,10 @@ sequence takes over the longest prefix found in any slot, running ones included,
 host store, where KV goes when its slot is given away. The rules, in order:
 
 1. An idle slot whose cached tokens mostly continue into the new prompt is taken in place.
-2. Otherwise the sequence gets an empty slot, else the least recently used idle one (its KV
-   is saved to the host store first), and the prefix is copied or restored into it when that
-   saves more than it costs.
+2. Otherwise the sequence gets a slot beside those that are busy, since llama.cpp computes slots
+   that lie apart one after the other; of those an empty one, else the least recently used (its
+   KV is saved to the host store first). The prefix is copied or restored into it when that saves
+   more than it costs.
 3. At least one token is always left to compute, since its logits are needed.
 
 Reuse is exact: only equal tokens at equal positions count.
@@ -22,6 +23,8 @@ from kolo.engine.backend import KV
 
 MIN_SPILL_TOKENS = 64
 """Shorter caches are cheaper to compute again than to keep."""
+MIN_PLACE_TOKENS = 16
+"""A shorter prefix is no reason to take a slot that lies apart from the busy ones."""
 
 
 @dataclass(slots=True, eq=False)
@@ -184,10 +187,14 @@ class PrefixCache:
         available = max(reach[best.id], stored)
         lost = len(here.tokens) - reach[here.id]
         continues = lost <= max(reach[here.id], MIN_SPILL_TOKENS)
-        if reach[here.id] and continues and available - reach[here.id] < min_gain:
+        alone = {slot.id: -self._busy_beside(slot) for slot in idle}
+        fits = reach[here.id] >= MIN_PLACE_TOKENS or alone[here.id] == min(alone.values())
+        if reach[here.id] and fits and continues and available - reach[here.id] < min_gain:
             self._cut(here, reach[here.id])
             return here
-        target = min(idle, key=lambda slot: (bool(slot.tokens), slot.last_used, slot.id))
+        target = min(
+            idle, key=lambda slot: (alone[slot.id], bool(slot.tokens), slot.last_used, slot.id)
+        )
         gain = available - reach[target.id]
         if gain < min_gain:
             self._spill(target, keep=reach[target.id])
@@ -199,6 +206,13 @@ class PrefixCache:
             self._spill(target)
             self._restore(entry, target, stored)
         return target
+
+    def _busy_beside(self, slot: Slot) -> int:
+        """How many of its two neighbours are busy; of no matter in a unified cache."""
+        if self._kv.unified:
+            return 0
+        beside = self.slots[max(slot.id - 1, 0) : slot.id + 2]
+        return sum(other.busy for other in beside if other is not slot)
 
     def _stored(self, tokens: array[int], limit: int) -> tuple[Stored | None, int]:
         return self.store.best(tokens, limit, whole=not self._kv.can_trim)

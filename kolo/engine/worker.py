@@ -207,6 +207,7 @@ def _draft(load: wire.Load, backend: Backend) -> DraftModel | None:
         ctx=backend.n_ctx,
         parallel=backend.n_slots,
         threads=params.threads,
+        threads_batch=params.threads_batch,
         gpu_layers=params.gpu_layers,
         devices=params.devices,
         mmap=params.mmap,

@@ -303,7 +303,8 @@ class Manager:
             await self._room.change(None)
         entry.begin_unload("another version of the model is in use")
         await entry.settled()
-        self._entries.pop(entry.id, None)
+        if self._entries.get(entry.id) is entry:
+            del self._entries[entry.id]
 
     def _free_id(self, id: str) -> str:
         while id in self._entries:

@@ -134,7 +134,7 @@ def parse(text: str, *, ollama_host: str = OLLAMA_HOST, may_be_path: bool = True
     if host.lower() in _HUB_HOSTS and path:
         return _hub(path, text)
     if looks_like_path(text):
-        return PathRef(expanded(text))
+        return PathRef(expanded(text) if may_be_path else Path(text))
     if "/" in text:
         return _path_or_hub(text, may_be_path)
     return NameRef(text)

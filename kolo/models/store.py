@@ -188,7 +188,8 @@ class Store:
                         extras=extras,
                     )
                     return self._enter(models, name, version, stage)
-            except BaseException:
+            except ModelInvalid:
+                # Whatever else went wrong, the contents are sound, and found again by who retries.
                 blobs.drop(self.folder, new)
                 raise
 

@@ -7,7 +7,8 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -97,9 +98,11 @@ def clear(store: Store, items: Iterable[Waste]) -> None:
         for item in items:
             if item.kind == "leftover":
                 _remove(Path(item.path))
-            elif item.kind == "partial" and not _being_written(Path(item.path)):
-                _remove(Path(item.path))
-                _remove(Path(item.path).with_suffix(".json"))
+            elif item.kind == "partial":
+                with _locked(Path(item.path)) as unused:
+                    if unused:
+                        _remove(Path(item.path))
+                        _remove(Path(item.path).with_suffix(".json"))
 
 
 def verify(
@@ -173,8 +176,11 @@ def _freed(version: Version, kept: set[str]) -> int:
 def _stale(path: Path, before_s: float) -> Waste | None:
     """A partial download that nobody has written to since, and nobody is writing."""
     try:
-        if path.lstat().st_mtime > before_s or _being_written(path):
+        if path.lstat().st_mtime > before_s:
             return None
+        with _locked(path) as unused:
+            if not unused:
+                return None
     except FileNotFoundError:
         return None
     beside = path.with_suffix(".json")
@@ -193,19 +199,23 @@ def _title(beside: Path) -> str:
         return ""
 
 
-def _being_written(path: Path) -> bool:
-    """Whether a download holds its lock (flock(2))."""
+@contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """The lock that a download holds (flock(2)), for as long as the block runs; False while one
+    does. What cannot be opened nobody writes to."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        return False
+        yield True
+        return
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        yield False
+    else:
+        yield True
     finally:
         os.close(fd)
-    return False
 
 
 def _file(kind: Literal["blob", "partial", "leftover"], path: Path) -> Waste:

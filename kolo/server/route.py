@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from quart import Quart, Response, request
@@ -13,6 +14,8 @@ from kolo.errors import BadParameter, EngineStopped, KoloError, UsageError
 from kolo.server.body import decode, read_to_the_end
 from kolo.server.drain import Drain
 from kolo.server.service import Service
+
+_HARMLESS = ("GET", "HEAD")
 
 Handler = Callable[..., Awaitable[Response]]
 
@@ -78,6 +81,8 @@ def _view(route: Route, service: Service, drain: Drain) -> Handler:
             assert isinstance(raw, bytes)
             variables["body"] = decode(decoder, raw)
         else:
+            if route.method not in _HARMLESS:
+                _check_site()
             await read_to_the_end()
         if route.query is not None:
             variables["query"] = _query(route.query)
@@ -93,6 +98,15 @@ def _check_origin() -> None:
         raise UsageError(
             f"a page may not send {request.mimetype or 'a body without a type'}",
             hint="Send Content-Type: application/json.",
+        )
+
+
+def _check_site() -> None:
+    """A page may have a browser send an empty POST to any site without asking leave."""
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        raise UsageError(
+            f"a page of {origin} may not do this", hint="Do it from the command line or a program."
         )
 
 

@@ -91,18 +91,24 @@ async def _drain(app: App, stop: Stop) -> None:
     """Take no more, let what runs go on until the deadline, and fail the rest."""
     app.drain.stopping = True
     app.service.monitor.stopping()
-    await app.service.downloads.close()
+    timeout_s = app.service.options.stop_timeout_s
     hurrying = asyncio.create_task(stop.at_once.wait())
-    idle = asyncio.create_task(app.drain.idle(app.service.options.stop_timeout_s))
+    fetching = asyncio.create_task(app.service.downloads.close())
+    idle = asyncio.create_task(app.drain.idle(timeout_s))
+    settled = asyncio.create_task(asyncio.wait({fetching, idle}, timeout=timeout_s))
     try:
-        await asyncio.wait({hurrying, idle}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({hurrying, settled}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        hurrying.cancel()
-        idle.cancel()
+        for task in (hurrying, settled, idle):
+            task.cancel()
     if app.drain.active:
         log.warning("%d requests are cut off", app.drain.active)
         await app.service.manager.close()
         await app.drain.idle(FAREWELL_S)
+    done, _ = await asyncio.wait({fetching}, timeout=FAREWELL_S)
+    if not done:
+        log.warning("some downloads did not stop; what they have is kept")
+        fetching.cancel()
 
 
 def _bind(host: str, port: int) -> socket.socket:

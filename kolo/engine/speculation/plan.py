@@ -28,6 +28,7 @@ _LENGTHS = (1, 3, 7, 15)
 _PATIENCE = 5
 """After each wrong guess in a row twice as many tokens pass before the next, to two to this."""
 _NEW = 0.2
+_FORGET = 0.01
 _TRIALS = 8
 """Guesses of a draft model after which it is known how good it is."""
 _PROBE_STEPS = 300
@@ -94,7 +95,8 @@ class Speculation:
         self._limit = limit
         self._unified = unified
         self._tracks: dict[Sequence, _Track] = {}
-        self._plain_ratio = self._guess_ratio = 1.0
+        self._plain_ratio = 1.0
+        self._timed_ratio: float | None = None
         self._usual = Odds()
         self._draft = draft
         self._draft_odds = Odds()
@@ -142,13 +144,21 @@ class Speculation:
         """What a step really took: the costs were measured at load, on a machine at rest."""
         ratio = elapsed_ms / self._costs.of(n_rows)
         self._plain_ratio += _NEW * (ratio - self._plain_ratio)
+        if self._timed_ratio is not None:
+            self._timed_ratio += _FORGET * (self._plain_ratio - self._timed_ratio)
 
     def timed_guesses(self, n_sequences: int, guesses: Guesses, elapsed_ms: float) -> None:
         """Likewise of one that tried guesses."""
         n_guessed = sum(map(len, guesses.values()))
         even = len(guesses) == n_sequences
         ratio = elapsed_ms / self._cost(n_sequences, n_guessed, even=even)
-        self._guess_ratio += _NEW * (ratio - self._guess_ratio)
+        self._timed_ratio = self._guess_ratio + _NEW * (ratio - self._guess_ratio)
+
+    @property
+    def _guess_ratio(self) -> float:
+        """What steps with guesses took over what they were timed at; that of plain ones until one
+        was tried, and again, little by little, when that is long ago."""
+        return self._plain_ratio if self._timed_ratio is None else self._timed_ratio
 
     def _pays(self, tracks: dict[Sequence, _Track], sequences: list[Sequence]) -> int:
         """The length of guesses that gains most for its time; 0 where a plain step does."""

@@ -338,7 +338,7 @@ def strong_validator(response: httpx2.Response) -> str | None:
 def _retry_after_s(response: httpx2.Response) -> float:
     """Seconds, or a date (RFC 9110, 10.2.3); 0 if the source does not say."""
     told = response.headers.get("Retry-After", "").strip()
-    if told.isdigit():
+    if told.isdecimal():
         return float(told)
     try:
         return max(parsedate_to_datetime(told).timestamp() - time.time(), 0.0)

@@ -20,6 +20,8 @@ Resolve = Callable[[str, int], list[str]]
 """From a host and a port to addresses."""
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is given out (RFC 4291, 2.4); ``is_global`` holds for some of the rest too."""
 
 
 def is_public(address: str) -> bool:
@@ -30,6 +32,8 @@ def is_public(address: str) -> bool:
         nat64 = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None
         teredo = ip.teredo[1] if ip.teredo else None
         ip = ip.ipv4_mapped or ip.sixtofour or teredo or nat64 or ip
+    if isinstance(ip, ipaddress.IPv6Address) and ip not in _UNICAST:
+        return False
     return ip.is_global and not ip.is_multicast
 
 

@@ -20,6 +20,8 @@ from kolo.models.sources.plan import Plan, RemoteFile, Role, file_name
 from kolo.models.sources.quants import quant_of
 from kolo.models.sources.web import Web, with_web
 
+MOST_PARTS = 500
+"""Each is asked for before anything is fetched."""
 _DIGEST = re.compile(r"sha-256=:?([A-Za-z0-9+/]+=*):?", re.IGNORECASE)
 _RANGE = re.compile(r"bytes \d+-\d+/(\d+)")
 
@@ -50,6 +52,11 @@ def _parts(url: httpx2.URL) -> list[httpx2.URL]:
     parts = shard_paths(Path(name))
     if len(parts) == 1:
         return [url]
+    if len(parts) > MOST_PARTS:
+        raise ModelInvalid(
+            f"{name} says that it is one of {len(parts)} parts; {MOST_PARTS} are the most",
+            hint="Look at the address.",
+        )
     return [url.copy_with(path=quote(f"{folder}/{part.name}")) for part in parts]
 
 

@@ -87,13 +87,13 @@ async def plan_oci(reference: OciRef, settings: Settings, *, allow_private: bool
 
 def _plan(web: Web, base: str, reference: OciRef) -> Plan:
     manifest, digest = _manifest(web, base, reference)
+    files = _files(base, reference, manifest)  # first, since it bounds the number of layers
     texts = [
         (layer.media_type, _text(web, base, reference, layer))
         for layer in manifest.layers
         if layer.media_type.startswith(OLLAMA) and not _is_gguf(layer)
     ]
     quant = _quant(web, base, reference, manifest)
-    files = _files(base, reference, manifest)
     return Plan(
         reference=reference,
         name=str(reference).partition(":")[2],

@@ -187,7 +187,7 @@ class Partial:
     def _read_note(self) -> Note | None:
         try:
             return msgspec.json.decode(self._beside.read_bytes(), type=Note)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def _save(self, **changes: object) -> None:

@@ -198,10 +198,12 @@ class Downloads:
             job.end("engine_created")
 
     async def _stop(self, job: Job) -> None:
-        if job.task is not None:
-            job.task.cancel()
-            await asyncio.wait({job.task})
-            job.task = None
+        task = job.task
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+            if job.task is task:  # else it was resumed meanwhile
+                job.task = None
 
     def _forget_oldest(self) -> None:
         ended = [id for id, job in self._jobs.items() if not job.is_active]

@@ -35,7 +35,8 @@ async def load_model(service: Service, body: LoadVerb) -> Response:
 
 
 async def unload_model(service: Service, body: UnloadBody) -> Response:
-    if any(job.id == body.model for job in service.downloads.active()):
+    running = any(one.id == body.model and _is_running(one) for one in served(service))
+    if not running and any(job.id == body.model for job in service.downloads.active()):
         await service.downloads.cancel(body.model)
         return json_reply(UnloadReply(unloaded=[]))
     one = find_served(service, body.model)
