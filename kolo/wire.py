@@ -1,8 +1,8 @@
 """Frames between the manager and a worker: length-prefixed msgpack over a socket pair.
 
 A frame is a 4-byte little-endian length and a msgpack body. Downward: Load once, then
-Submit, Cancel, Cores, Stop. Upward: Loading until Ready or Refused, then Tokens (one a step, for all
-requests together), and for each Submit exactly one Done or Failed.
+Submit, Cancel, Cores, Stop. Upward: Loading until Ready or Refused, then Tokens (one a step, for
+all requests together), and for each Submit exactly one Done or Failed.
 """
 
 from __future__ import annotations
