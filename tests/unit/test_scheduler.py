@@ -333,3 +333,42 @@ def test_a_stream_that_flows_waits_for_one_chunk_at_a_time() -> None:
     driver.run()
     kinds = ["d" if isinstance(step, Decode) else "p" for step in driver.steps[start:]]
     assert "pp" not in "".join(kinds)
+
+
+def busy_slots(driver: Driver) -> list[int]:
+    return [slot.id for slot in driver.cache.slots if slot.busy]
+
+
+def test_slots_in_use_lie_beside_each_other_also_when_all_hold_something() -> None:
+    driver = Driver(parallel=16, ctx=1024)
+    for round in range(5):
+        for i in range(6):
+            driver.add(prompt(100, seed=100 * round + i), generate=8)
+        while driver.scheduler.waiting:
+            driver.step()
+        slots = busy_slots(driver)
+        assert slots == list(range(slots[0], slots[0] + 6))
+        driver.run()
+
+
+def test_a_gap_left_by_one_that_ended_is_filled_first() -> None:
+    driver = Driver(parallel=8, ctx=1024)
+    sequences = [driver.add(prompt(50, seed=i), generate=100) for i in range(5)]
+    while not all(len(s.tokens) > 52 for s in sequences):
+        driver.step()
+    driver.scheduler.remove(sequences[2])
+    driver.add(prompt(50, seed=9), generate=5)
+    driver.step()
+    assert busy_slots(driver) == [0, 1, 2, 3, 4]
+
+
+def test_a_long_prefix_is_worth_a_slot_apart() -> None:
+    driver = Driver(parallel=8, ctx=1024)
+    first = driver.add(prompt(200), generate=5)
+    driver.run()
+    flowing = [driver.add(prompt(50, seed=i), generate=100) for i in range(1, 4)]
+    while not all(len(s.tokens) > 52 for s in flowing):
+        driver.step()
+    again = driver.add(list(first.tokens) + [97, 98], generate=5)
+    driver.step()
+    assert again.n_cached >= 200
