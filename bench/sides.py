@@ -284,7 +284,8 @@ class Report:
 
 def report(doc: str | None, title: str) -> Report:
     script = Path(sys.argv[0])
-    return Report(title, " ".join(["python", f"bench/{script.name}", *sys.argv[1:]]))
+    given = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
+    return Report(title, " ".join(["python", f"bench/{script.name}", *given]))
 
 
 def median(values: Sequence[float]) -> float:
