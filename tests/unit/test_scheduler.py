@@ -369,6 +369,6 @@ def test_a_long_prefix_is_worth_a_slot_apart() -> None:
     flowing = [driver.add(prompt(50, seed=i), generate=100) for i in range(1, 4)]
     while not all(len(s.tokens) > 52 for s in flowing):
         driver.step()
-    again = driver.add(list(first.tokens) + [97, 98], generate=5)
+    again = driver.add([*first.tokens, 97, 98], generate=5)
     driver.step()
     assert again.n_cached >= 200
