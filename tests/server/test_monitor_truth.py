@@ -106,7 +106,8 @@ def check_distributions(window: Window, seen: Seen, *, percentiles: bool) -> Non
         (window.itl_ms, seen.itl_ms),
         (window.e2e_ms, seen.e2e_ms),
     ):
-        assert summary.n == len(values)
+        # Of tokens that come in one read at the end of an answer the client cannot tell the gap.
+        assert len(values) <= summary.n == near(len(values))
         assert summary.mean == near(mean(values))
         if percentiles:
             check_percentile(summary.p50, values, 0.5)
