@@ -184,8 +184,9 @@ def _tensor(cursor: Cursor) -> TensorInfo:
     n_elements = prod(shape)
     if any(dim < 0 for dim in shape) or n_elements >= 2**63:
         raise cursor.invalid(f"tensor {name!r} has the impossible shape {shape}")
-    if (shape[0] if shape else 1) % block:
-        raise cursor.invalid(f"tensor {name!r} of type {type_name} has rows of {shape[0]} elements")
+    row = shape[0] if shape else 1
+    if row % block:
+        raise cursor.invalid(f"tensor {name!r} of type {type_name} has rows of {row} elements")
     return TensorInfo(name, shape, type_name, offset, n_elements, n_elements // block * block_bytes)
 
 

@@ -338,6 +338,7 @@ def tensor_row(name: bytes, dims: list[int], kind: int = 0, offset: int = 0) -> 
         (tensor_row(b"t", [2**40, 2**40]), "impossible shape"),
         (tensor_row(b"t", [2**63]), "impossible shape"),
         (tensor_row(b"t", [33], kind=2), "rows of 33"),
+        (tensor_row(b"t", [], kind=2), "rows of 1"),
         (tensor_row(b"t", [32], kind=99), "unknown type 99"),
         (tensor_row(b"t", [32], kind=31), "Q4_0_4_4, which llama.cpp dropped"),
         (tensor_row(b"t", [32], offset=64), "expected at 0"),
