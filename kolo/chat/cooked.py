@@ -71,7 +71,9 @@ def unechoed(*, by_key: bool = False) -> Iterator[None]:
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)
     quiet = termios.tcgetattr(fd)
-    quiet[3] = (quiet[3] & ~termios.ECHO) | termios.ISIG
+    # Without NOFLSH the kernel sends the SIGINT and then empties the terminal's queues, the
+    # output's too: what the signal's handler had written by then would never be shown.
+    quiet[3] = (quiet[3] & ~termios.ECHO) | termios.ISIG | termios.NOFLSH
     if by_key:
         quiet[0] &= ~termios.ICRNL
         quiet[3] &= ~termios.ICANON

@@ -64,9 +64,8 @@ class Editor:
         kept: list[KeyPress] = []
 
         def take(keys: list[KeyPress]) -> None:
-            kept.extend(keys)
+            kept.extend(key for key in keys if key.key != Keys.ControlC)
             if any(key.key == Keys.ControlC for key in keys):
-                kept.clear()
                 on_interrupt()
 
         with unechoed(by_key=True), source.attach(lambda: take(source.read_keys())):

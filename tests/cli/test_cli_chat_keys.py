@@ -147,6 +147,19 @@ def test_keys_typed_during_an_answer_do_not_show_in_it(start: Start) -> None:
     assert "zzz" not in terminal.expect("^C stopped (2 tokens)")
 
 
+def test_what_was_typed_before_a_ctrl_c_waits_for_the_next_line(start: Start) -> None:
+    terminal = start()
+    send(terminal, "stream")
+    terminal.expect("one two")
+    terminal.type("and")
+    terminal.type(CTRL_C)
+    terminal.expect("^C stopped (2 tokens)")
+    terminal.expect("> and")
+    send(terminal, " then?")
+    terminal.expect("|u:and then?")
+    leave(terminal)
+
+
 def test_what_is_typed_during_an_answer_waits_for_the_next_line(start: Start) -> None:
     terminal = start()
     terminal.type("one\rtwo")
