@@ -33,7 +33,7 @@ async def main() -> None:
     parser.add_argument("--streams", type=int, default=4)
     parser.add_argument("--prompt", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--budget", type=int, default=LoadParams().prefill_budget_ms)
+    parser.add_argument("--budget", type=int, default=200)
     args = parser.parse_args()
     params = LoadParams(ctx=4096, parallel=args.streams + 1, prefill_budget_ms=args.budget)
     async with Manager(load_settings({})) as manager:

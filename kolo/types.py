@@ -351,6 +351,19 @@ Result = (
 KVType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl"]
 
 
+Stops = Annotated[
+    list[Annotated[str, Meta(min_length=1, max_length=4096)]],
+    Meta(max_length=32, description="Texts that end an answer, beside those that a request names."),
+]
+System = Annotated[
+    str,
+    Meta(
+        max_length=2**20,
+        description="The system message of a conversation that has none; empty for none.",
+    ),
+]
+
+
 class Lora(Struct, frozen=True, omit_defaults=True):
     path: str
     scale: float = 1.0
@@ -398,7 +411,7 @@ class LoadParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     """Jinja source that replaces the one in the file."""
     cache_store_bytes: Annotated[int, Meta(ge=0, le=2**50)] | None = None
     """Bound of the prefix store in host memory; None is a share of what is free."""
-    prefill_budget_ms: Annotated[int, Meta(ge=1, le=60_000)] = 200
+    prefill_budget_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
     """How long one prefill chunk may hold up streams that are decoding."""
     speculation: Literal["auto", "always", "off"] = "auto"
     """Guess several tokens at once where that pays; what is drawn stays the same."""
@@ -406,6 +419,11 @@ class LoadParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     """A smaller model of the same vocabulary, a GGUF file, that guesses for this one."""
     sampling: Sampling = Sampling()
     """Defaults for fields a request leaves unset."""
+    stop: Stops | None = None
+    """Beside those of a request, and unlike them not told; None as the model was published with,
+    else none."""
+    system: System | None = None
+    """None as the model was published with, else none; empty is none in any case."""
 
 
 class ModelInfo(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,6 @@ Runs on the one thread that owns the context. It blocks only when there is nothi
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Collection
 from queue import Empty, SimpleQueue
 
@@ -16,11 +15,13 @@ from kolo import wire
 from kolo.engine.backend import NO_ROOM, Backend, Logits
 from kolo.engine.choice import Choice
 from kolo.engine.counts import Counts
+from kolo.engine.farewell import Farewell
 from kolo.engine.job import Alone, Job
 from kolo.engine.layout import Costs, Layout
 from kolo.engine.pace import ChunkCost, PrefillPace
 from kolo.engine.pooling import PooledJob
 from kolo.engine.prefix import PrefixCache, Slot
+from kolo.engine.saved import SavedPrefixes
 from kolo.engine.scheduler import Decode, Prefill, Scheduler, Sequence
 from kolo.engine.speculation import DraftModel, Guesses, Speculation
 from kolo.errors import (
@@ -33,7 +34,7 @@ from kolo.errors import (
 )
 from kolo.types import Delta, EngineStats, Generated, LoadParams
 
-Item = Job | PooledJob | wire.Cancel | wire.Cores | wire.Submit | Alone
+Item = Job | PooledJob | wire.Cancel | wire.Cores | wire.Submit | Alone | Farewell
 Send = Callable[..., None]
 Rows = list[int] | tuple[int, ...]
 
@@ -48,13 +49,15 @@ class Loop:
         send: Send,
         inbox: SimpleQueue[Item],
         draft: DraftModel | None = None,
+        saved: SavedPrefixes | None = None,
     ) -> None:
         self.inbox = inbox
         self.layout = Layout(backend.n_slots, costs, unified=backend.unified)
         self._backend = backend
         self.send = send
         store_bytes = params.cache_store_bytes
-        self._cache = PrefixCache(backend, _free_share() if store_bytes is None else store_bytes)
+        store_bytes = _free_share() if store_bytes is None else store_bytes
+        self._cache = PrefixCache(backend, store_bytes, saved)
         pace = PrefillPace(params.prefill_budget_ms, chunk_cost, backend.n_batch)
         if params.speculation == "always" and not backend.can_trim:
             raise LoadFailed(
@@ -69,15 +72,20 @@ class Loop:
         self._jobs: dict[int, Job] = {}
         self._timed: set[Job] = set()
         self._owners: dict[Sequence, tuple[Job, Choice]] = {}
-        self._pooled: deque[PooledJob] = deque()
+        self._pooled: list[PooledJob] = []
+        self._pooled_turns: dict[str, int] = {}
         self._n_threads_batch = backend.n_threads_batch
         self._most_threads = max(self._n_threads_batch, *backend.thread_choices)
         self._counts = Counts()
+        self._leaving = False
         self._ones = [1] * backend.n_slots
 
     def run(self) -> None:
+        """Until a Farewell has come."""
         while True:
             self._take_in()
+            if self._leaving:
+                return
             self.step()
 
     def step(self) -> None:
@@ -125,6 +133,8 @@ class Loop:
                     self._owners[choice.sequence] = (item, choice)
                     self._scheduler.add(choice.sequence)
             case PooledJob():
+                if not self._pooled:
+                    self._pooled_turns.clear()
                 self._pooled.append(item)
             case wire.Cancel():
                 self._cancel(item.id)
@@ -132,6 +142,9 @@ class Loop:
                 self._most_threads = item.n
             case wire.Submit():
                 self.send(wire.Done(item.id, self.stats()))
+            case Farewell():
+                self._leaving = True
+                self.send(*item.save(self._cache))
             case _:
                 item.run(self)
 
@@ -181,6 +194,7 @@ class Loop:
         positions = [len(slots[row].tokens) for row in rows]
         self._backend.set_threads(min(self.layout.threads(len(rows)), self._most_threads))
         elapsed_s = self._decode(tokens, positions, rows, self._ones[: len(rows)])
+        self._scheduler.pace.decoded(elapsed_s * 1000)
         if self._speculation.active:
             self._speculation.timed_plain(len(rows), elapsed_s * 1000)
         padding = [row for row in rows if row not in sequences]
@@ -213,6 +227,7 @@ class Loop:
             slots.append(slot)
         self._backend.set_threads(min(self._n_threads_batch, self._most_threads))
         elapsed_s = self._decode(tokens, positions, rows, [1] * len(rows))
+        self._scheduler.pace.decoded(elapsed_s * 1000)
         self._speculation.timed_guesses(len(step.sequences), guesses, elapsed_s * 1000)
         self._scheduler.advance(step)
         logits = self._backend.logits(len(rows))
@@ -388,7 +403,10 @@ class Loop:
     # Beside generation --------------------------------------------------------------------
 
     def _advance_pooled(self) -> None:
-        job = self._pooled.popleft()
+        turns = self._pooled_turns
+        job = min(self._pooled, key=lambda waiting: turns.get(waiting.share, 0))
+        self._pooled.remove(job)
+        turns[job.share] = max(turns.values(), default=0) + 1
         try:
             result = job.advance(self._backend)
         except Exception as error:  # likewise: this request fails, the others go on

@@ -9,6 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+BUDGET_MS = 200.0
+"""What a chunk may take at least, unless the load says how much it may take."""
+STEPS = 12
+"""How many decode steps a chunk may take as long as, if that is more: chunks and decode steps take
+turns, so with streams under way a prompt takes 1 + 1/STEPS times what it takes alone."""
 IDLE_BUDGET_FACTOR = 4
 """With nobody decoding a chunk may take this many budgets: fewer calls, still cancellable."""
 
@@ -35,14 +40,18 @@ class ChunkCost:
 class PrefillPace:
     """How many tokens fit ``budget_ms`` beyond what a step costs anyway.
 
+    Without a budget it is BUDGET_MS, or STEPS decode steps where those are slow: the streams would
+    gain little from a shorter wait, and the prompt would lose much.
+
     The cost of a token grows with depth and with what else the machine does, so the estimate
     rises at once and falls by halves; and among streams a chunk is at most twice the longest one
     timed, beyond which the estimate would be a guess. Chunks are planned shorter by as much as
     the last ones took longer than they should have.
     """
 
-    def __init__(self, budget_ms: float, cost: ChunkCost, n_batch: int) -> None:
-        self._budget_ms = budget_ms
+    def __init__(self, budget_ms: float | None, cost: ChunkCost, n_batch: int) -> None:
+        self._fixed_budget_ms = budget_ms
+        self._decode_ms = 0.0
         self._fixed_ms = cost.fixed_ms
         self._ms_per_token = max(cost.ms_per_token, 1e-6)
         self._n_batch = n_batch
@@ -62,6 +71,16 @@ class PrefillPace:
             cost - self._ms_per_token
         )
         self._longest = max(self._longest, n_tokens)
+
+    def decoded(self, elapsed_ms: float) -> None:
+        """Learn from one decode step."""
+        self._decode_ms += 0.5 * (elapsed_ms - self._decode_ms)
+
+    @property
+    def _budget_ms(self) -> float:
+        if self._fixed_budget_ms is not None:
+            return self._fixed_budget_ms
+        return max(BUDGET_MS, STEPS * self._decode_ms)
 
     def chunk(self, *, alone: bool) -> int:
         """Tokens of the next chunk; ``alone``: nobody waits for a token meanwhile."""
