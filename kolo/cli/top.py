@@ -114,6 +114,15 @@ def _check(options: dict[str, Any]) -> None:
         source = context.get_parameter_source(name)
         if source == click.core.ParameterSource.COMMANDLINE and not options[needs]:
             raise UsageError(f"{_flag(name)} is for {_flag(needs)} alone", hint=_flag(needs))
+    for name in ("once", "as_json", "jsonl"):
+        for needs_screen in ("readonly", "theme", "url"):
+            if options[name] and options[needs_screen]:
+                raise UsageError(
+                    f"{_flag(needs_screen)} is for the screen, and {_flag(name)} shows none",
+                    hint="--socket or --remote say which server is looked at"
+                    if needs_screen == "url"
+                    else "leave it out",
+                )
     if options["replay"] and options["record"]:
         raise UsageError("--record and --replay exclude each other", hint="cp copies a recording")
 

@@ -44,10 +44,14 @@ class Moment(Struct, frozen=True):
 
 
 class Recorder:
-    """Writes what is told to ``path``. OSError if it cannot; UsageError if there is a file."""
+    """Writes what is told to ``path``. OSError if it cannot; UsageError if there is a file.
+
+    One that was told nothing leaves no file.
+    """
 
     def __init__(self, path: Path, hello: Hello | None = None) -> None:
         self.path = path
+        self._told = False
         try:
             self._file: BinaryIO = path.open("xb")
         except FileExistsError:
@@ -60,12 +64,15 @@ class Recorder:
 
     def take(self, told: Told) -> None:
         if isinstance(told, Struct):  # a message; what became of the line is not recorded
+            self._told = True
             self._file.write(encode(told))
             self._file.flush()
 
     def close(self) -> None:
         with suppress(OSError):  # what the disk would not take was told of when it was written
             self._file.close()
+        if not self._told:
+            self.path.unlink(missing_ok=True)
 
 
 class Recording:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from kolo.snapshot import Event, Request, Snapshot
@@ -31,6 +31,7 @@ EVENTS = (
     Column("kind", "KIND", 9, 2, help="what it was"),
     Column("text", "EVENT", 10, grows=True, most=1000),
 )
+_OF_A_LOAD = ("loading", "loaded", "load_failed", "unloaded", "evicted", "crashed", "removed")
 _LEVELS = {"info": "", "warning": "warn", "error": "bad"}
 _STATES = {"queued": "warn", "prefill": "in", "decode": "good"}
 
@@ -53,17 +54,28 @@ def request_rows(snapshot: Snapshot, ui: Ui, engine: str | None = None) -> Rows:
 
 
 def event_rows(events: Iterable[Event], ui: Ui) -> Rows:
-    """Those that the filter keeps, the newest first."""
+    """Those that the filter keeps, the newest first. Of a load the last stage is enough, and none
+    once it is known how it ended: else the stages push what matters off a short list."""
     wanted = {"": ("info", "warning", "error"), "warning": ("warning", "error")}
     state = ui.state.get("events", "")
     levels = wanted.get(state, (state,))
     text = ui.filter.get("events", "")
     kept = [
         event
-        for event in reversed(list(events))
+        for event in _without_former_stages(events)
         if event.level in levels and matches(text, event.text, event.kind, event.engine or "")
     ]
     return Rows([f"{event.at} {event.seq}" for event in kept], lambda at: _event(kept[at]))
+
+
+def _without_former_stages(events: Iterable[Event]) -> Iterator[Event]:
+    """The newest first."""
+    told: set[str | None] = set()
+    for event in reversed(list(events)):
+        if event.kind != "loading" or event.engine not in told:
+            yield event
+        if event.kind in _OF_A_LOAD:
+            told.add(event.engine)
 
 
 def _event(event: Event) -> tuple[Span, ...]:

@@ -31,6 +31,13 @@ def test_once_is_a_table_and_the_default_in_a_pipe(kolo: Kolo) -> None:
     assert "no terminal" in piped.stderr
 
 
+@pytest.mark.parametrize("option", ["--readonly", "--theme=kolo-light", "--url=http://[::1]:1"])
+def test_what_only_the_screen_heeds_is_refused_without_one(kolo: Kolo, option: str) -> None:
+    done = kolo("top", "--demo", "--once", option)
+    assert done.returncode == 2
+    assert f"{option.partition('=')[0]} is for the screen" in done.stderr
+
+
 def test_json_is_one_snapshot(kolo: Kolo) -> None:
     done = kolo("top", "--demo", "--json", "--seed", "7")
     told = json.loads(done.stdout)
@@ -55,6 +62,8 @@ def test_what_is_recorded_is_replayed(kolo: Kolo, tmp_path: Path) -> None:
     assert again.stdout == told.stdout
     last = json.loads(kolo("top", "--replay", "a.jsonl", "--json").stdout)
     assert last == json.loads(told.stdout.splitlines()[-1])
+    kolo("top", "--socket", "nobody.sock", "--json", "--record", "b.jsonl")
+    assert not (tmp_path / "b.jsonl").exists()
     taken = kolo("top", "--demo", "--jsonl", "-n", "1", "--record", "a.jsonl")
     assert taken.returncode == 2
     assert "is there already" in taken.stderr

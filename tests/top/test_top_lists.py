@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from watching_top import last_snapshot, lines_of, recorded, scene_of
 
-from kolo.snapshot import Engine, Request, Window, Windows
+from kolo.snapshot import Engine, Event, EventKind, Request, Window, Windows
 from kolo.top.choosing import in_order, matches
 from kolo.top.dashboard import paint_dashboard
 from kolo.top.engine_rows import ENGINES, engine_rows, engine_state, short_quant
@@ -81,6 +81,23 @@ def test_events_are_newest_first_and_warnings_include_errors() -> None:
     assert [row.cells[1].text for row in rows] == ["crashed"]
     times = [row.cells[0].text for row in event_rows(SCENE.picture.events, Ui())]
     assert times == sorted(times, reverse=True)
+
+
+def test_the_stages_of_a_load_do_not_push_a_crash_off_the_list() -> None:
+    told: list[tuple[EventKind, str, str]] = [
+        ("crashed", "a", "a crashed"),
+        ("loading", "a", "a loading: weights"),
+        ("loading", "b", "b loading: weights"),
+        ("loading", "a", "a loading: warmup"),
+        ("loaded", "a", "a loaded"),
+        ("loading", "b", "b loading: warmup"),
+    ]
+    events = [
+        Event(seq=at, at=float(at), level="info", kind=kind, engine=engine, text=text)
+        for at, (kind, engine, text) in enumerate(told)
+    ]
+    shown = [row.cells[2].text for row in event_rows(events, Ui())]
+    assert shown == ["b loading: warmup", "a loaded", "a crashed"]
 
 
 def test_what_never_ran_is_a_dash_and_what_is_not_told_is_missing() -> None:
