@@ -141,9 +141,9 @@ class Monitor:
 
     def removed(self, id: str) -> None:
         """An engine is known no more."""
-        self.completions.forget(id)
         self.feed.removed(id)
-        self.log.removed(id)
+        self.log.removed(id)  # the history counts at this what the engine did last
+        self.completions.forget(id)
 
     def _server(self) -> Server:
         return Server(

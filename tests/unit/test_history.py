@@ -551,6 +551,20 @@ def test_an_engine_that_was_removed_and_added_again_begins_anew() -> None:
     assert made.cells("engine", "a")["done"] == 1
 
 
+def test_what_an_engine_did_in_the_minute_of_its_removal_is_kept() -> None:
+    made = Recorded()
+    made.recorder.sample(snapshot(NOON))
+    removed = Event(seq=1, at=NOON + 1.5, kind="removed", engine="a", text="a removed")
+    for ttft_ms in (10.0, 900.0):  # it is added anew within the minute, and removed again
+        made.completions.emitted("a", emission(tokens=1, ttft_ms=[ttft_ms], itl_ms=[]))
+        made.completions.finished("a", finished())
+        made.recorder.event(removed)
+        made.completions.forget("a")
+    made.recorder.flush()
+    assert made.cells("engine", "a")["done"] == 2
+    assert unpack(made.cells("engine", "a")["ttft_ms"]).n == 2
+
+
 def test_a_clock_that_goes_back_loses_nothing() -> None:
     made = Recorded()
     made.recorder.sample(snapshot(NOON + 60))

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from kolo.monitor.completions import Completions, Tally
 from kolo.monitor.histogram import Histogram
 from kolo.monitor.history.figures import EVERY, Batch, Cell, EventRow, Row, RunRow, Scope
-from kolo.monitor.history.packing import pack
+from kolo.monitor.history.packing import merged, pack
 from kolo.snapshot import Engine, Event, Gpu, Snapshot
 
 MINUTE_S = 60
@@ -67,6 +67,9 @@ class Recorder:
             self._begin_run(event.engine, event)
         elif event.engine in self._runs and event.kind in _ENDS:
             self._end_run(event.engine, event.at, event.reason or event.kind)
+        elif event.engine is not None and event.kind == "removed":
+            reading = self._seen.pop(event.engine, _Reading())
+            self._count(event.engine, reading, self._completions.of(event.engine))
         if len(self._events) >= MAX_EVENTS:
             self._events_left_out += 1
             return
@@ -173,7 +176,9 @@ class Recorder:
         """Add what a tally gained since it was last read."""
         for column, by in reading.gained(tally).items():
             if isinstance(by, bytes):
-                self._cells.setdefault(("engine", id), {})[column] = by
+                cells = self._cells.setdefault(("engine", id), {})
+                before = cells.get(column)
+                cells[column] = merged(before if isinstance(before, bytes) else None, by) or by
             else:
                 self._add("engine", id, column, by)
 
