@@ -26,7 +26,8 @@ from kolo.engine.calibrate import calibrate
 from kolo.engine.front import Front
 from kolo.engine.loop import Loop
 from kolo.engine.worker import Outlet, share_the_cores
-from kolo.types import EngineStats, Generate, Inspect, LoadParams, Prompt, Sampling
+from kolo.stats import EngineStats
+from kolo.types import Generate, Inspect, LoadParams, Prompt, Sampling
 
 GUIDE = str(files("kolo.models") / "data" / "guide.gguf")
 

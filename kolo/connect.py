@@ -8,29 +8,14 @@ whose workers end with the connection.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import PurePath
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
-
-from msgspec.structs import replace
 
 from kolo.beacon import find_server
 from kolo.config import Settings
-from kolo.errors import InternalError, ModelNotFound
-from kolo.manager.engine import Engine
-from kolo.manager.manager import Manager
-from kolo.manager.sink import NullSink
-from kolo.manager.stream import Stream as EngineStream
-from kolo.types import (
-    Delta,
-    Generate,
-    Generated,
-    Inspect,
-    ModelInfo,
-    Operation,
-    Result,
-)
+from kolo.errors import ModelNotFound
+from kolo.types import Delta, Generate, Generated, Operation, Result
 
 if TYPE_CHECKING:
     from kolo.client.http import Http
@@ -57,7 +42,10 @@ class Connection(Protocol):
 
     where: str
 
-    async def generate(self, model: str, op: Generate) -> Stream: ...
+    async def generate(
+        self, model: str, op: Generate, *, reading: Callable[[float], None] | None = None
+    ) -> Stream:
+        """``reading`` is told now and then how far the prompt has been read, 0 to 1."""
 
     async def call(self, model: str, op: Operation) -> Result:
         """Any operation but Generate."""
@@ -111,17 +99,10 @@ async def connect(
             watcher.note(
                 f"the server at {address} does not have {model}: using an engine of its own"
             )
-    sink = NullSink() if watcher is None else _Tell(watcher)
-    async with Manager(_cold(settings) if brief else settings, sink=sink) as manager:
-        yield _Local(manager)
+    from kolo.manager.connection import local_connection  # the half of it that a server spares us
 
-
-def _cold(settings: Settings) -> Settings:
-    models = {
-        name: replace(model, params=replace(model.params, warmup=False))
-        for name, model in settings.models.items()
-    }
-    return replace(settings, engine=replace(settings.engine, warmup=False), models=models)
+    async with local_connection(settings, watcher, brief=brief) as engines:
+        yield engines
 
 
 async def _remote(
@@ -149,69 +130,3 @@ def _check_may_be_local(address: str, model: str, *, given: bool) -> None:
             hint=f"kolo load {model}, or --local for an engine of its own",
             param="model",
         )
-
-
-class _Local:
-    where = "local"
-
-    def __init__(self, manager: Manager) -> None:
-        self._manager = manager
-
-    async def generate(self, model: str, op: Generate) -> Stream:
-        async with AsyncExitStack() as held:
-            engine: Engine = await held.enter_async_context(self._manager.lease(model))
-            stream = await held.enter_async_context(engine.submit(op))
-            return _LocalStream(stream, held.pop_all())
-
-    async def call(self, model: str, op: Operation) -> Result:
-        async with self._manager.lease(model) as engine:
-            if isinstance(op, Inspect):
-                return await engine.stats()
-            if isinstance(op, Generate):
-                raise InternalError("generate() is for Generate")
-            return await engine.call(op)
-
-
-class _LocalStream:
-    """An engine's stream that holds the engine's lease until it is closed."""
-
-    def __init__(self, stream: EngineStream, held: AsyncExitStack) -> None:
-        self._stream = stream
-        self._held = held
-
-    def __aiter__(self) -> AsyncIterator[Delta]:
-        return self._stream
-
-    @property
-    def result(self) -> Generated | None:
-        return self._stream.result
-
-    async def aclose(self) -> None:
-        await self._held.aclose()
-
-
-class _Tell(NullSink):
-    """Hands on to a watcher what is of interest to a person who waits."""
-
-    def __init__(self, watcher: Watcher) -> None:
-        self._watcher = watcher
-
-    def loading(self, id: str, stage: str, fraction: float) -> None:
-        self._watcher.loading(_title(id), fraction)
-
-    def loaded(self, id: str, info: ModelInfo, load_ms: float) -> None:
-        self._watcher.loading(_title(id), None)
-
-    def unloaded(self, id: str, reason: str) -> None:
-        self._watcher.unloaded(_title(id))
-
-    def crashed(self, id: str, reason: str) -> None:
-        self._watcher.unloaded(_title(id))
-
-    def note(self, id: str, level: str, message: str) -> None:
-        self._watcher.note(f"{_title(id)}: {message}")
-
-
-def _title(id: str) -> str:
-    """The name to show a person: of a file, its name alone."""
-    return PurePath(id).stem if "/" in id else id

@@ -25,7 +25,10 @@
     ├── EngineCrashed         500  exit 1   the worker died under the request
     ├── EngineStopped         503  exit 1   the engine was told to stop under the request
     ├── ServerUnreachable     503  exit 3
-    ├── AuthFailed            401  exit 6
+    ├── AuthFailed            401  exit 6   no key, or one that is not valid (any more)
+    ├── Forbidden             403  exit 6   a key that may not do this; a page, a host not allowed
+    ├── RateLimited           429  exit 1   more than a key or an address may ask in a minute
+    ├── AuditBroken           500  exit 8   the audit log was changed after it was written
     ├── DeadlineExceeded      504  exit 7
     └── InternalError         500  exit 1   a defect of ours, said as such
 
@@ -195,6 +198,24 @@ class AuthFailed(KoloError):
     exit_code = 6
     code = "invalid_api_key"
     type = "authentication_error"
+
+
+class Forbidden(KoloError):
+    http_status = 403
+    exit_code = 6
+    code = "forbidden"
+    type = "permission_error"
+
+
+class RateLimited(KoloError):
+    http_status = 429
+    code = "rate_limit_exceeded"
+    type = "rate_limit_exceeded"
+
+
+class AuditBroken(KoloError):
+    exit_code = 8
+    code = "audit_broken"
 
 
 class DeadlineExceeded(KoloError):

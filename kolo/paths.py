@@ -32,6 +32,11 @@ class Paths(Struct, frozen=True):
     runtime: Path
     """Sockets; private (0700), gone after a reboot."""
 
+    @property
+    def prefixes(self) -> Path:
+        """What engines had cached when they were unloaded."""
+        return self.cache / "prefixes"
+
     def create(self) -> None:
         """Make the folders that are missing; ConfigError if one cannot be made or is not ours."""
         for folder in (self.config, self.data, self.state, self.cache):

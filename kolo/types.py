@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from kolo.stats import EngineStats
 from kolo.timing import Measure, Measured
 
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
@@ -295,52 +296,6 @@ class Rendered(Struct, frozen=True, kw_only=True, tag="rendered"):
     prompt: str
 
 
-class SlotStats(Struct, frozen=True, kw_only=True):
-    """One sequence of the context. ``state`` is idle, prefill or decode."""
-
-    id: int
-    state: Literal["idle", "prefill", "decode"]
-    request: int | None = None
-    cached_tokens: int = 0
-    """Tokens whose KV the slot holds."""
-    prompt_tokens: int = 0
-    prompt_done: int = 0
-    prompt_cached: int = 0
-    generated_tokens: int = 0
-    left_tokens: int = 0
-    """The most that may still be written, which the context bounds too."""
-    has_new_line: bool = False
-    """There is a line break in what was written."""
-
-
-class EngineStats(Struct, frozen=True, kw_only=True, tag="stats"):
-    """Counters since load and the state now."""
-
-    slots: list[SlotStats] = []
-    waiting: int = 0
-    running: int = 0
-    n_ctx: int = 0
-    steps: int = 0
-    decode_calls: int = 0
-    prefill_tokens: int = 0
-    """Prompt tokens really computed."""
-    cached_tokens: int = 0
-    """Prompt tokens taken from a cache instead."""
-    generated_tokens: int = 0
-    padding_rows: int = 0
-    copies: int = 0
-    spills: int = 0
-    restores: int = 0
-    preemptions: int = 0
-    draft_tokens: int = 0
-    draft_accepted: int = 0
-    store_bytes: int = 0
-    store_entries: int = 0
-    python_us: float = 0.0
-    """Time of all steps outside the backend's own calls."""
-    backend_us: float = 0.0
-
-
 Result = (
     Generated | Embedded | Reranked | Tokenized | Detokenized | Rendered | EngineStats | Measured
 )
@@ -459,9 +414,13 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     threads: int = 0
     gpu_layers: int = 0
     devices: list[str] = []
+    buffers: dict[str, int] = {}
+    """Bytes allocated at load by device, as llama.cpp names them: weights, KV, computing."""
     kv_bytes: int = 0
     pad_widths: dict[int, int] = {}
     """Decode width to the width it is padded to, as calibrated."""
     system_info: str = ""
     sampling: Sampling = Sampling()
     """What holds for a request that sets nothing."""
+    stop: list[str] = []
+    """What ends any answer, beside what a request names."""

@@ -85,6 +85,32 @@ def parse_budget(value: object) -> Budget:
     raise ValueError("Expected a size such as 12GB, or a share from 1% to 100%")
 
 
+def duration_text(seconds: float) -> str:
+    """``10m``, ``1h30m``, ``1.5s``: exactly this duration, as ``parse_duration`` reads it."""
+    whole = round(seconds * 1000)
+    if abs(seconds * 1000 - whole) > 1e-6 * max(1.0, seconds):
+        return f"{seconds!r}s"
+    parts = []
+    for unit in ("d", "h", "m", "s", "ms"):
+        amount, whole = divmod(whole, round(_SECONDS[unit] * 1000))
+        parts += [f"{amount}{unit}"] if amount else []
+    return "".join(parts) or "0s"
+
+
+def size_text(n_bytes: int) -> str:
+    """``32MiB``, ``12GB``, or the number: exactly this size, as ``parse_size`` reads it."""
+    for unit in ("TiB", "TB", "GiB", "GB", "MiB", "MB", "KiB", "kB"):
+        amount, rest = divmod(n_bytes, _BYTES[unit.lower()])
+        if amount and not rest:
+            return f"{amount}{unit}"
+    return f"{n_bytes}"
+
+
+def budget_text(budget: Budget) -> str:
+    """``80%`` or a size, as ``parse_budget`` reads it."""
+    return f"{budget.share * 100:.10g}%" if budget.share else size_text(budget.n_bytes)
+
+
 def _number(value: object) -> float | None:
     """A finite number from 0; True is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -1,59 +1,96 @@
-"""A value of the settings, as it was written, made into the type that its key wants."""
+"""A value of the settings, as it was written, made into the type that its key wants; and back."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from kolo.errors import ConfigError
-from kolo.units import Budget, Bytes, Seconds, parse_budget, parse_duration, parse_size
+from kolo.units import (
+    Budget,
+    Bytes,
+    Seconds,
+    budget_text,
+    duration_text,
+    parse_budget,
+    parse_duration,
+    parse_size,
+    size_text,
+)
 
 _CUSTOM: dict[Any, Callable[[object], Any]] = {
     Seconds: parse_duration,
     Bytes: parse_size,
     Budget: parse_budget,
 }
+_TEXTS: dict[Any, Callable[[Any], str]] = {
+    Seconds: duration_text,
+    Bytes: size_text,
+    Budget: budget_text,
+}
 
 
-def convert(raw: Any, kind: Any, key: str, origin: str, *, strict: bool = True) -> Any:
-    """``raw`` as ``kind``; ConfigError with ``key``, its ``origin``, and what was expected."""
-    for custom, parse in _CUSTOM.items():
-        if kind is custom or custom in get_args(kind):
-            try:
-                return parse(raw)
-            except ValueError as error:
-                raise _wrong(key, origin, str(error), raw) from None
+def convert(raw: Any, kind: Any, *, strict: bool = True) -> Any:
+    """``raw`` as ``kind``; ValueError says what was expected, and nothing of what was found."""
+    if (custom := custom_kind(kind)) is not None:
+        try:
+            return _CUSTOM[custom](raw)
+        except ValueError as error:
+            raise ValueError(_expected(str(error))) from None
     try:
         return msgspec.convert(raw, kind, strict=strict)
     except msgspec.ValidationError as error:
-        allowed = [value for value in _options(kind) if isinstance(value, str)]
-        expected = f"Expected one of {', '.join(allowed)}" if allowed else str(error)
-        raise _wrong(key, origin, expected, raw) from None
+        allowed = [value for value in choices(kind) if isinstance(value, str)]
+        text = f"Expected one of {', '.join(allowed)}" if allowed else str(error)
+        raise ValueError(_expected(text)) from None
 
 
-def convert_text(text: str, kind: Any, key: str, origin: str) -> Any:
+def convert_text(text: str, kind: Any) -> Any:
     """A value written as text: a list is ``a,b`` or JSON, a table is JSON."""
-    if not any(get_origin(part) in (list, dict) for part in (kind, *get_args(kind))):
-        return convert(text, kind, key, origin, strict=False)
+    if not holds(kind, list, dict):
+        return convert(text, kind, strict=False)
     if text.lstrip().startswith(("[", "{")):
         try:
-            return convert(msgspec.json.decode(text), kind, key, origin, strict=False)
+            return convert(msgspec.json.decode(text), kind, strict=False)
         except msgspec.DecodeError as error:
-            raise _wrong(key, origin, f"Expected JSON ({error})", text) from None
-    return convert([part.strip() for part in text.split(",")], kind, key, origin, strict=False)
+            raise ValueError(f"expected JSON ({error})") from None
+    return convert([part.strip() for part in text.split(",")], kind, strict=False)
 
 
-def _options(kind: Any) -> Iterator[Any]:
+def plain(value: Any, kind: Any) -> Any:
+    """``value`` as it would be written in the file: text, number, truth, list, table or None.
+
+    ``convert`` makes the same value of it again.
+    """
+    custom = custom_kind(kind)
+    if custom is not None and value is not None:
+        return _TEXTS[custom](value)
+    return str(value) if isinstance(value, Path) else msgspec.to_builtins(value)
+
+
+def choices(kind: Any) -> Iterator[Any]:
     """The values of a Literal, however deep in unions."""
     for part in get_args(kind):
-        yield from (part,) if get_origin(kind) is Literal else _options(part)
+        yield from (part,) if get_origin(kind) is Literal else choices(part)
 
 
-def _wrong(key: str, origin: str, expected: str, found: Any) -> ConfigError:
-    expected = re.sub(r", got `.*?`|`| \| null", "", expected)
-    return ConfigError(
-        f"{origin}: {key}: {expected[:1].lower()}{expected[1:]}, found {found!r}", param=key
+def holds(kind: Any, *wanted: Any) -> bool:
+    """Whether ``kind`` is one of ``wanted`` or a union or annotation with one of them."""
+    if kind in wanted or get_origin(kind) in wanted:
+        return True
+    return get_origin(kind) not in (list, dict, tuple, Literal) and any(
+        holds(part, *wanted) for part in get_args(kind)
     )
+
+
+def custom_kind(kind: Any) -> Any:
+    """Which of our own types (``Seconds``, ``Bytes``, ``Budget``) ``kind`` is or may be."""
+    return next((custom for custom in _CUSTOM if holds(kind, custom)), None)
+
+
+def _expected(text: str) -> str:
+    text = re.sub(r", got `.*?`|`| \| null", "", text)
+    return f"{text[:1].lower()}{text[1:]}"

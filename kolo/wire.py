@@ -21,16 +21,29 @@ MAX_FRAME_BYTES = 1 << 30
 _LENGTH = struct.Struct("<I")
 
 
+class Saving(Struct, frozen=True):
+    """Where an engine's cached prefixes are kept between two loads."""
+
+    folder: str
+    key: bytes
+    """Tells files of ours from any other."""
+    files: list[str]
+    """Of the model, all parts."""
+
+
 class Load(Struct, frozen=True, tag="load"):
     path: str
     params: LoadParams
     backend: str = "llama"
     """``llama``, or ``fake`` with ``path`` as its script (tests and the demo)."""
+    saving: Saving | None = None
 
 
 class Submit(Struct, frozen=True, tag="submit"):
     id: int
     op: Operation
+    share: str = ""
+    """Whose part of the engine it counts against; opaque."""
 
 
 class Cancel(Struct, frozen=True, tag="cancel"):
@@ -44,7 +57,13 @@ class Cores(Struct, frozen=True, tag="cores"):
 
 
 class Stop(Struct, frozen=True, tag="stop"):
-    """Leave at once; whatever is open is failed by the end of file."""
+    """Leave at once; whatever is open is failed by the end of file.
+
+    With ``save_ms``, first save what is cached, in so long and at most ``max_bytes`` of it.
+    """
+
+    save_ms: int = 0
+    max_bytes: int = 0
 
 
 class Loading(Struct, frozen=True, tag="loading"):

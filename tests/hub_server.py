@@ -105,7 +105,14 @@ class Hub:
             "X_Linked_Size": str(len(body)),
             "X_Linked_Etag": f'"{sha256}"',
             "ETag": f'"{sha256}"',
-            "X_Xet_Hash": "0" * 64,
+            "X_Xet_Hash": sha256,  # of another kind on the hub, and as long
+            "Link": ", ".join(
+                f'<{self.api.url}/{path}>; rel="{rel}"'
+                for path, rel in (
+                    (f"api/models/{name}/xet-read-token/{repo.commit}", "xet-auth"),
+                    (f"v1/reconstructions/{sha256}", "xet-reconstruction-info"),
+                )
+            ),
             "Location": f"{self.storage.url}/blobs/{sha256}?signature=secret",
         }
         handler.answer(302, **headers)

@@ -7,12 +7,22 @@ import io
 from collections.abc import Iterator
 
 import msgspec
+from msgspec.structs import asdict
 
 from kolo.bench.metrics import METRICS
-from kolo.bench.result import Figure, Run
+from kolo.bench.result import Figure, Run, Sample
 from kolo.bench.tables import Grid, Section, engine_grid, main_sections, ratio_sections, remarks
 
 STATS = ("n", "mean", "std", "min", "p50", "p90", "p95", "p99", "max")
+
+
+class SampleLine(Sample, frozen=True, omit_defaults=True, kw_only=True):
+    """One request of a run, and where it belongs."""
+
+    target: str
+    workload: str
+    load: str
+    round: int
 
 
 def markdown(run: Run) -> str:
@@ -57,13 +67,13 @@ def json_lines(run: Run) -> Iterator[bytes]:
     for cell in run.cells:
         for round in cell.rounds:
             for sample in round.samples:
-                line = {
-                    "target": cell.target,
-                    "workload": cell.workload,
-                    "load": cell.load.name,
-                    "round": round.index,
-                    **msgspec.to_builtins(sample),
-                }
+                line = SampleLine(
+                    target=cell.target,
+                    workload=cell.workload,
+                    load=cell.load.name,
+                    round=round.index,
+                    **asdict(sample),
+                )
                 yield msgspec.json.encode(line) + b"\n"
 
 

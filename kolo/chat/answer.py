@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from kolo.connect import Connection
@@ -12,8 +13,14 @@ from kolo.types import Delta, FinishReason, Generate, Generated
 class Screen(Protocol):
     """Where answers and remarks are shown."""
 
+    show_thoughts: bool
+    """What the model thinks before it answers is shown."""
+
     def waiting(self) -> None:
         """A request was sent and nothing has come yet."""
+
+    def reading(self, fraction: float) -> None:
+        """How far the prompt has been read, 0 to 1."""
 
     def stopping(self) -> None:
         """The person has stopped the answer, and the engine must let go of it yet."""
@@ -35,6 +42,15 @@ class Screen(Protocol):
 
     def error(self, error: KoloError) -> None:
         """Something went wrong and the conversation goes on."""
+
+    async def show(self, text: str) -> None:
+        """A whole answer of before."""
+
+    def control(self, sequence: str) -> bool:
+        """Have the terminal do something; False where there is none that could."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """While this is held, others write on the terminal."""
 
 
 class Answer:
@@ -62,7 +78,7 @@ async def ask(
     Cancelled, it takes the request back from the engine before it returns.
     """
     screen.waiting()
-    stream = await connection.generate(model, op)
+    stream = await connection.generate(model, op, reading=screen.reading)
     try:
         async for delta in stream:
             answer.add(delta)

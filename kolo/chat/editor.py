@@ -1,39 +1,58 @@
-"""The line being typed: editing, multi-line input and the history file."""
+"""The line being typed: editing, several lines, completion, the toolbar below."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import History
 from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.styles import Style
 
+from kolo.chat.completion import Complete, Completed
 from kolo.chat.cooked import PROMPT, unechoed
+from kolo.chat.lines import Aside, unfinished
 
 CONTINUED = "  "
+_STYLE = Style.from_dict(
+    {"bottom-toolbar": "noreverse", "bottom-toolbar.text": "fg:ansibrightblack"}
+)
 
 
 class Editor:
     """Reads one message at a time from the terminal.
 
-    Enter sends, Alt-Enter begins a new line, pasted line breaks stay in the text.
+    Enter sends, Alt-Enter begins a new line, pasted line breaks stay in the text. ``toolbar``
+    says what stands below, ``complete`` what Tab offers.
     """
 
-    def __init__(self, history: History) -> None:
+    def __init__(
+        self,
+        history: History,
+        *,
+        toolbar: Callable[[], str] | None = None,
+        complete: Complete | None = None,
+    ) -> None:
         self._session: PromptSession[str] = PromptSession(
             PROMPT,
             multiline=True,
             prompt_continuation=CONTINUED,
             history=history,
+            enable_history_search=True,
             key_bindings=_keys(),
             enable_suspend=True,
+            completer=None if complete is None else _Tab(complete),
+            bottom_toolbar=toolbar,
+            style=_STYLE,
+            tempfile_suffix=".md",
             output=_output(),
         )
 
@@ -42,9 +61,12 @@ class Editor:
         """What is on the line now, also after an interrupt."""
         return self._session.default_buffer.text
 
-    async def read(self) -> str:
-        """One message. KeyboardInterrupt on Ctrl-C, EOFError on Ctrl-D on an empty line."""
-        text = await self._session.prompt_async(handle_sigint=False)
+    async def read(self, begin: str = "") -> str:
+        """One message; the line begins with ``begin``.
+
+        KeyboardInterrupt on Ctrl-C, EOFError on Ctrl-D on an empty line.
+        """
+        text = await self._session.prompt_async(default=begin, handle_sigint=False)
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
     def interrupt(self) -> None:
@@ -54,7 +76,7 @@ class Editor:
             app.exit(exception=KeyboardInterrupt)
 
     @contextlib.contextmanager
-    def listening(self, on_interrupt: Callable[[], None]) -> Iterator[None]:
+    def listening(self, on_interrupt: Callable[[], None], aside: Aside) -> Iterator[None]:
         """While an answer is shown: keys do not appear in it, and wait for the next line.
 
         ``on_interrupt`` is called for a Ctrl-C that was typed before the terminal had left the
@@ -68,37 +90,32 @@ class Editor:
             if any(key.key == Keys.ControlC for key in keys):
                 on_interrupt()
 
-        with unechoed(by_key=True), source.attach(lambda: take(source.read_keys())):
+        with unechoed(aside, by_key=True), source.attach(lambda: take(source.read_keys())):
             take(get_typeahead(source))
             yield
         store_typeahead(source, [*kept, *source.flush_keys()])
 
 
-def open_history(path: Path, complain: Callable[[str], None]) -> History:
-    """The history in ``path``, readable by its owner alone; in memory if that cannot be had."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        os.fchmod(fd, 0o600)
-        os.close(fd)
-    except OSError as error:
-        complain(f"what you type is not kept: {path}: {error.strerror}")
-        return InMemoryHistory()
-    return _KeptHistory(path, complain)
+class _Tab(Completer):
+    """Hands prompt_toolkit what ``complete`` finds."""
+
+    def __init__(self, complete: Complete) -> None:
+        self._complete = complete
+
+    def get_completions(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> Iterator[Completion]:
+        return iter(())
+
+    async def get_completions_async(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
+        for found in await self._complete(document.text_before_cursor):
+            yield _completion(found)
 
 
-class _KeptHistory(FileHistory):
-    """A history file whose failure costs the line's keeping, not the conversation."""
-
-    def __init__(self, path: Path, complain: Callable[[str], None]) -> None:
-        super().__init__(str(path))
-        self._complain = complain
-
-    def store_string(self, string: str) -> None:
-        try:
-            super().store_string(string)
-        except OSError as error:
-            self._complain(f"this line is not kept: {self.filename!r}: {error.strerror}")
+def _completion(found: Completed) -> Completion:
+    return Completion(found.text, start_position=-found.replaces, display_meta=found.about)
 
 
 def _keys() -> KeyBindings:
@@ -106,11 +123,18 @@ def _keys() -> KeyBindings:
 
     @keys.add("enter")
     def _send(event: KeyPressEvent) -> None:
-        event.current_buffer.validate_and_handle()
+        if unfinished(event.current_buffer.text):
+            event.current_buffer.insert_text("\n")
+        else:
+            event.current_buffer.validate_and_handle()
 
     @keys.add("escape", "enter")
     def _new_line(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
+
+    @keys.add("c-g")
+    def _in_editor(event: KeyPressEvent) -> None:
+        event.current_buffer.open_in_editor()
 
     @keys.add("c-c")
     def _interrupt(event: KeyPressEvent) -> None:
@@ -119,9 +143,16 @@ def _keys() -> KeyBindings:
     return keys
 
 
+class _Output(Vt100_Output):
+    """A terminal of which nobody asks where its cursor is (CPR): some do not answer, which costs
+    a second at each prompt, and the answer of a slow one gets into the text. What is below the
+    line is drawn right below it instead of at the bottom of the window."""
+
+    def get_rows_below_cursor_position(self) -> int:
+        return 1
+
+
 def _output() -> Vt100_Output:
-    output = Vt100_Output.from_pty(sys.stdout, term=os.environ.get("TERM"))
-    # Asking the terminal where its cursor is serves only menus, and we have none; terminals
-    # that do not answer cost a second at each prompt, slow ones put the answer into the text.
+    output = _Output.from_pty(sys.stdout, term=os.environ.get("TERM"))
     output.enable_cpr = False
     return output

@@ -9,90 +9,130 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Protocol
 
-from kolo.chat.answer import Answer, Screen, ask
-from kolo.chat.commands import Action, Say, Unknown, help_text, read_line
-from kolo.chat.conversation import Conversation
-from kolo.chat.stats import stats_line
-from kolo.connect import Connection
-from kolo.errors import ContextLengthExceeded, KoloError
-from kolo.types import Generate, Message
+from kolo.chat.answer import Answer, ask
+from kolo.chat.attach import mentioned, with_files
+from kolo.chat.commands import Call, Say, Unknown, read_line
+from kolo.chat.interrupts import Interruptible
+from kolo.chat.lines import LineReader
+from kolo.chat.room import make_room, warn
+from kolo.chat.stats import size_text, stats_line
+from kolo.chat.talk import Ask, Leave, Next, Talk
+from kolo.errors import ContextLengthExceeded, KoloError, ServerUnreachable
 
 TWICE_S = 2.0
-RELEASE_S = 5.0
-"""How long an engine may take to let go of a request when the whole command is stopped."""
 INTERRUPTED = 130
 
 
-class LineReader(Protocol):
-    """Where the person types."""
-
-    @property
-    def text(self) -> str:
-        """What an interrupt has left on the line, as far as it is known."""
-
-    async def read(self) -> str:
-        """One message. KeyboardInterrupt on Ctrl-C, EOFError on Ctrl-D on an empty line."""
-
-    def interrupt(self) -> None:
-        """Do as if Ctrl-C had been typed."""
-
-    def listening(self, on_interrupt: Callable[[], None]) -> AbstractContextManager[None]:
-        """While an answer is shown: keys do not appear in it; Ctrl-C is not lost."""
-
-
 class Repl:
-    """One chat at a terminal. ``request`` turns the messages into what is sent."""
+    """One chat at a terminal."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        model: str,
-        conversation: Conversation,
-        request: Callable[[list[Message]], Generate],
-        screen: Screen,
-        editor: LineReader,
-    ) -> None:
-        self._connection = connection
-        self._model = model
-        self._conversation = conversation
-        self._request = request
-        self._screen = screen
+    def __init__(self, talk: Talk, editor: LineReader) -> None:
+        self._talk = talk
+        self._screen = talk.screen
         self._editor = editor
-        self._answering: asyncio.Task[None] | None = None
-        self._given_up = asyncio.Event()
+        self._work = Interruptible(editor, talk.screen)
         self._pressed_at = -TWICE_S
 
     async def run(self) -> int:
         """Talk until the person leaves; returns the exit code."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, self._on_sigint)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._work.on_sigint)
         while True:
             try:
-                line = read_line(await self._editor.read())
+                line = await self._read()
             except EOFError:
                 return 0
             except KeyboardInterrupt:
                 if self._pressed_twice():
                     return INTERRUPTED
                 continue
-            match line:
-                case Action.LEAVE:
-                    return 0
-                case Action.CLEAR:
-                    self._conversation.clear()
-                    self._screen.note("the conversation is forgotten")
-                case Action.HELP:
-                    self._screen.note(help_text())
-                case Unknown(message):
-                    self._screen.note(message)
-                case Say(text):
-                    await self._say(text)
-                    if self._given_up.is_set():
-                        return INTERRUPTED
+            if await self._do(line):
+                return 0
+            if self._work.given_up:
+                return INTERRUPTED
+
+    async def _read(self) -> str:
+        await self._screen.end()
+        draft, self._talk.draft = self._talk.draft, ""
+        return await self._editor.read(draft)
+
+    async def _do(self, line: str) -> bool:
+        """What the line asks for; True to leave."""
+        match read_line(line):
+            case Unknown(message):
+                self._screen.note(message)
+            case Call() as call:
+                return await self._command(call)
+            case Say(text, quoted):
+                await self._say(text, quoted=quoted)
+            case None:
+                pass
+        return False
+
+    async def _command(self, call: Call) -> bool:
+        """Run a command; True to leave."""
+        task = await self._work.run(self._run(call))
+        await self._screen.end()
+        if not task.done():
+            return False
+        if task.cancelled():
+            self._screen.note("^C stopped")
+            return False
+        error = task.exception()
+        if isinstance(error, KoloError):
+            self._screen.error(error)
+        elif error is not None:
+            raise error
+        elif isinstance(task.result(), Ask):
+            await self._answer()
+        return error is None and isinstance(task.result(), Leave)
+
+    async def _run(self, call: Call) -> Next:
+        self._screen.waiting()
+        return await call.command.run(self._talk, call.rest)
+
+    async def _say(self, text: str, *, quoted: bool) -> None:
+        """Send one message, with the files that go with it."""
+        talk = self._talk
+        files = list(talk.attachments)
+        if not quoted:
+            try:
+                found = mentioned(text)
+            except KoloError as error:
+                self._screen.error(error)
+                talk.draft = text
+                return
+            files += found.files
+            for each in found.files:
+                self._screen.note(f"attached {each.name} ({size_text(each.n_bytes)})")
+            for name in found.missing:
+                self._screen.note(f"there is no file {name}: @{name} is sent as it is")
+        talk.attachments.clear()
+        talk.conversation.ask(with_files(text, files))
+        await self._answer()
+
+    async def _answer(self) -> None:
+        """Have the last question answered; whatever happens, the chat can go on."""
+        talk, answer = self._talk, Answer()
+        talk.save()
+        task = await self._work.run(self._ask(answer))
+        talk.conversation.answer(answer.text, answer.reasoning)
+        if answer.result is not None:
+            usage = answer.result.usage
+            talk.used = usage.prompt_tokens + usage.completion_tokens
+            talk.totals.add(answer)
+        talk.save()
+        await self._screen.end()
+        if task.done():
+            self._remark(task, answer)
+            self._screen.gap()
+
+    async def _ask(self, answer: Answer) -> None:
+        talk = self._talk
+        self._screen.waiting()
+        await make_room(talk)
+        op = talk.request(talk.conversation.messages)
+        await ask(talk.connection, talk.model, op, self._screen, answer)
 
     def _pressed_twice(self) -> bool:
         """Take note of a Ctrl-C at the prompt; True when it is the second, on an empty line."""
@@ -105,62 +145,49 @@ class Repl:
             self._screen.note("Ctrl-D or /exit leaves, and so does another Ctrl-C")
         return again
 
-    def _on_sigint(self) -> None:
-        if self._answering is None:
-            self._editor.interrupt()
-        elif not self._answering.cancelling():
-            self._answering.cancel()
-            self._screen.stopping()
-        else:
-            self._given_up.set()
-
-    async def _say(self, text: str) -> None:
-        """Send one message and show its answer; whatever happens, the chat can go on."""
-        self._conversation.ask(text)
-        answer = Answer()
-        op = self._request(self._conversation.messages)
-        self._answering = asyncio.create_task(
-            ask(self._connection, self._model, op, self._screen, answer)
-        )
-        given_up = asyncio.create_task(self._given_up.wait())
-        try:
-            with self._editor.listening(self._on_sigint):
-                await asyncio.wait({self._answering, given_up}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            given_up.cancel()
-            self._answering.cancel()
-            if not self._given_up.is_set():
-                await asyncio.wait({self._answering}, timeout=RELEASE_S)
-        await self._screen.end()
-        self._conversation.answer(answer.text, answer.reasoning)
-        if self._answering.done():
-            self._remark(self._answering, op, answer)
-            self._screen.gap()
-        self._answering = None
-
-    def _remark(self, task: asyncio.Task[None], op: Generate, answer: Answer) -> None:
-        """The line after an answer: its numbers, or why it is not whole."""
+    def _remark(self, task: asyncio.Task[None], answer: Answer) -> None:
+        """The lines after an answer: its numbers, or why it is not whole."""
         if task.cancelled():
             self._screen.note(f"^C stopped ({answer.n_tokens} tokens)")
             return
         error = task.exception()
-        if isinstance(error, ContextLengthExceeded):
-            self._screen.error(
-                ContextLengthExceeded(
-                    error.message,
-                    hint="a shorter message, or /clear to begin anew; "
-                    "all before this message is kept",
-                )
-            )
-        elif isinstance(error, KoloError):
-            self._screen.error(error)
-            if not answer.text:
-                self._screen.note("your message was not answered: ↑ brings it back")
+        if isinstance(error, KoloError):
+            self._failed(error, answer)
         elif error is not None:
             raise error
         elif answer.result is not None:
-            self._screen.note(stats_line(answer.result))
-            if answer.finish == "length" and answer.n_tokens == op.max_tokens:
-                self._screen.note(f"cut at {answer.n_tokens} tokens, as -n says")
-            elif answer.finish == "length":
-                self._screen.note("cut here, the context is full: /clear begins anew")
+            if self._talk.stats:
+                self._screen.note(stats_line(answer.result))
+            if answer.finish == "length":
+                self._cut(answer.n_tokens)
+            elif answer.finish == "cancelled":
+                self._screen.note("the engine ended the answer here; /retry has another")
+            warn(self._talk)
+
+    def _failed(self, error: KoloError, answer: Answer) -> None:
+        if isinstance(error, ContextLengthExceeded):
+            error = ContextLengthExceeded(
+                error.message,
+                hint="a shorter message, or /clear to begin anew; all before this message is kept",
+            )
+        elif isinstance(error, ServerUnreachable):
+            again = "/retry" if not answer.text else "/retry for the whole answer"
+            error = ServerUnreachable(
+                error.message,
+                hint=f"kolo serve starts it again, then {again}; "
+                "or leave, and kolo chat --last --local goes on with an engine of its own",
+            )
+        self._screen.error(error)
+        if answer.text:
+            self._screen.note(f"what came is kept ({answer.n_tokens} tokens)")
+        else:
+            self._screen.note("your message was not answered: /retry sends it again")
+
+    def _cut(self, n_tokens: int) -> None:
+        if n_tokens == self._talk.choices.max_tokens:
+            self._screen.note(f"cut at {n_tokens} tokens, as -n or /set max_tokens says")
+        else:
+            self._screen.note(
+                "cut here, the context is full: /compact makes a summary of what was said, "
+                "/clear begins anew"
+            )

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
-import shlex
 import socket
-from contextlib import suppress
 
+from kolo.address import is_loopback
+from kolo.config import Settings
 from kolo.errors import KoloError, UsageError
+from kolo.keys import keys_file, read_keys
+from kolo.paths import Paths
+from kolo.ports import holder
 
 
-def check_loopback(host: str) -> None:
-    """UsageError for an address that others than this machine can reach."""
-    if not is_loopback(host):
+def check_exposure(settings: Settings, paths: Paths) -> None:
+    """UsageError for an address that others than this machine can reach, where no key says who
+    may. Also raises what is wrong with the file of keys."""
+    host, access = settings.server.host, settings.access
+    keys = read_keys(keys_file(paths))
+    if host == "none" or is_loopback(host) or access.allow_unauthenticated:
+        return
+    if access.require_key == "never" or not (keys or access.require_key == "always"):
         raise UsageError(
             f"--host {host} would let everybody who can reach this machine use your models:\n"
-            "there are no API keys yet that would tell who may",
-            hint="--allow-unauthenticated if that is what you want, or --host 127.0.0.1",
+            + (
+                'access.require_key is "never"'
+                if access.require_key == "never"
+                else "there is no API key that would tell who may"
+            ),
+            hint="--allow-unauthenticated if that is what you want, kolo keys create NAME, or "
+            "--host 127.0.0.1",
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches ``host``."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        pass
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) if host else []
-    except OSError:
-        return False
-    return bool(found) and all(
-        ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found
-    )
 
 
 def bind_error(error: OSError, host: str, port: int) -> KoloError | OSError:
@@ -43,7 +40,7 @@ def bind_error(error: OSError, host: str, port: int) -> KoloError | OSError:
     match error.errno:
         case errno.EADDRINUSE:
             return UsageError(
-                f"port {port} of {host} is in use{_holder(port)}",
+                f"port {port} of {host} is in use{holder(port)}",
                 hint=f"--port {port + 1 if port < 65535 else 0}, or stop what uses it",
             )
         case errno.EACCES | errno.EPERM:
@@ -53,19 +50,3 @@ def bind_error(error: OSError, host: str, port: int) -> KoloError | OSError:
                 f"--host {host} is no address of this machine", hint="--host 127.0.0.1"
             )
     return error
-
-
-def _holder(port: int) -> str:
-    """Who listens on ``port``, as far as this user may know."""
-    import psutil
-
-    with suppress(psutil.Error, OSError):
-        for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN
-            here = getattr(connection.laddr, "port", None) == port  # an empty tuple has none
-            if listens and here and connection.pid is not None:
-                process = psutil.Process(connection.pid)
-                line = shlex.join(process.cmdline()) or process.name()
-                shown = line if len(line) <= 80 else f"{line[:80]}…"
-                return f" by process {connection.pid}: {shown}"
-    return ""

@@ -6,8 +6,8 @@ import click
 
 from kolo.cli.grid import Column, print_grid
 from kolo.cli.options import Text
-from kolo.cli.output import talk
-from kolo.cli.remote import json_option
+from kolo.cli.output import printable, talk
+from kolo.cli.remote import json_option, quiet_option
 from kolo.cli.root import Command
 from kolo.cli.table import print_json
 from kolo.config import BUILTIN_MODEL, Settings, load_settings
@@ -30,8 +30,11 @@ from kolo.models.store import need_store
 @click.argument("alias", type=Text(), metavar="[ALIAS]", required=False)
 @click.argument("target", type=Text(), metavar="[MODEL]", required=False)
 @click.option("--remove", is_flag=True, help="Take ALIAS away.")
+@quiet_option("Of the list, the aliases alone.")
 @json_option("An object, from each alias to the name of its model.")
-def command(alias: str | None, target: str | None, remove: bool, as_json: bool) -> None:
+def command(
+    alias: str | None, target: str | None, remove: bool, quiet: bool, as_json: bool
+) -> None:
     """Have ALIAS stand for MODEL, in every command and on the server; without both, list them.
 
     An alias that there is already is given to MODEL instead.
@@ -50,6 +53,9 @@ def command(alias: str | None, target: str | None, remove: bool, as_json: bool) 
         raise UsageError(f"which model is {alias} to be?", hint=f"kolo alias {alias} MODEL")
     if as_json:
         print_json(dict(sorted(store.aliases().items())))
+    elif alias is None and quiet:
+        for name in sorted(store.aliases()):
+            click.echo(printable(name))
     elif alias is None:
         rows = [[name, model] for name, model in sorted(store.aliases().items())]
         print_grid([Column("ALIAS"), Column("MODEL", flexible=True)], rows)

@@ -318,8 +318,10 @@ def command(ctx: click.Context, /, formulas: bool, as_json: bool, form: str, **o
         return 0
     if formulas:
         from kolo.bench.metrics import formulas as text
+        from kolo.cli.grid import print_line
 
-        click.echo(text())
+        for line in text().splitlines():
+            print_line(line, indent="    ")
         return 0
     if options["shape"] is not None and not _asks_for_load(ctx):
         from kolo.cli.bench_shape import run as foresee

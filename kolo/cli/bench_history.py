@@ -52,8 +52,9 @@ class Entry(Struct, frozen=True, kw_only=True):
 )
 @click.argument("model", required=False, type=Text())
 @click.option("-n", "--last", type=click.IntRange(1), metavar="N", help="Only the last N rows.")
+@click.option("-q", "--quiet", is_flag=True, help="The names alone, of runs that have one.")
 @click.option("--json", "as_json", is_flag=True, help="An array of objects.")
-def command(model: str | None, last: int | None, as_json: bool) -> None:
+def command(model: str | None, last: int | None, quiet: bool, as_json: bool) -> None:
     """List the runs that were kept, of one MODEL or of all, a line for each load.
 
     Runs under a name stay for ever; of the others the last 50 do. TREND draws the output rate of
@@ -62,7 +63,7 @@ def command(model: str | None, last: int | None, as_json: bool) -> None:
     """
     from kolo.bench.shelf import Shelf
     from kolo.cli.bench_reports import print_grid
-    from kolo.cli.output import talk
+    from kolo.cli.output import printable, talk
     from kolo.cli.table import print_json
     from kolo.paths import find_paths
 
@@ -71,7 +72,10 @@ def command(model: str | None, last: int | None, as_json: bool) -> None:
         entries += (one for one in _entries(name, run) if model in (None, one.model))
     if last is not None:
         entries = entries[-last:]
-    if as_json:
+    if quiet:
+        for name in dict.fromkeys(one.name for one in entries if one.name):
+            click.echo(printable(name))
+    elif as_json:
         print_json(entries)
     elif entries:
         print_grid(_grid(entries))

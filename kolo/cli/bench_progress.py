@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-
 from kolo.bench.runner import Progress
 from kolo.bench.tables import number
-from kolo.cli.output import Status, look
+from kolo.cli.output import Status
 
 
 class Ticker:
-    """A context manager that leaves the line clean. Silent where stderr is no terminal."""
+    """A context manager that leaves the line clean."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._status = None if quiet or not look(sys.stderr).redraw else Status()
+        self._status = None if quiet else Status()
 
     def __enter__(self) -> Ticker:
         return self

@@ -21,7 +21,14 @@ from kolo.cli.root import Command
     ],
 )
 @click.argument("run", type=Text(), default="last")
-@click.option("-o", "--output", "form", type=click.Choice(FORMATS), default="table")
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(FORMATS),
+    default="table",
+    help="How the run is written.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The same as -o json.")
 def command(run: str, form: str, as_json: bool) -> None:
     """Show a RUN that was kept: a name, "last", "last~1" for the one before, or a document."""

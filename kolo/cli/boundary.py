@@ -11,12 +11,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 from typing import NamedTuple
 
 import click
+
+from kolo.cli.output import STDOUT
 
 EXIT_CODES: dict[int, str] = {
     0: "it worked",
@@ -70,7 +73,10 @@ class Complaint(NamedTuple):
 
 def run(argv: list[str]) -> int:
     """Run ``kolo argv`` and return its exit code; nothing is raised but SystemExit."""
+    from kolo.cli.output import prepare_streams
+
     command: click.Command | None = None
+    prepare_streams()
     try:
         from kolo.cli.root import root
 
@@ -80,8 +86,7 @@ def run(argv: list[str]) -> int:
             except Exception:
                 command = root.get_command(ctx, ctx.invoked_subcommand or "")
                 raise
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as leave:
         return leave.exit_code
@@ -91,11 +96,11 @@ def run(argv: list[str]) -> int:
 
 def report(error: BaseException, command: click.Command | None = None) -> int:
     """Tell the person at the terminal, and return the exit code."""
-    from kolo.cli.output import talk
+    from kolo.cli.output import drop_stdout, talk
 
-    if isinstance(error, BrokenPipeError):
-        _drop_stdout()
-    elif os.environ.get("KOLO_DEBUG") == "1" and not isinstance(error, Stopped):
+    drop_stdout()
+    expected = isinstance(error, (BrokenPipeError, Stopped))
+    if os.environ.get("KOLO_DEBUG") == "1" and not expected:
         import traceback
 
         talk("".join(traceback.format_exception(error)).rstrip("\n"))
@@ -115,6 +120,8 @@ def explain(error: BaseException, command: click.Command | None = None) -> Compl
         return Complaint("", [], "", 141)
     if isinstance(error, click.ClickException):
         return _explain_click(error)
+    if isinstance(error, OSError) and error.filename == STDOUT:
+        return _unwritten(error)
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if error.filename else ""
         return Complaint(f"{error.strerror}{where}", [], "", 1)
@@ -123,8 +130,8 @@ def explain(error: BaseException, command: click.Command | None = None) -> Compl
 
     ours = error if isinstance(error, KoloError) else internal(error)
     what, *details = ours.message.splitlines() or [type(ours).__name__]
-    if ours.param and ours.param not in ours.message:
-        details.append(f"in: {_typed(ours.param, command)}")
+    if ours.param and ours.param not in ours.message and (typed := _typed(ours.param, command)):
+        details.append(f"in: {typed}")
     hint, *more = ours.hint.splitlines() or [""]
     if more:  # an account of what happened, such as a dead worker's last lines
         return Complaint(what, [*details, hint, *more], "", ours.exit_code)
@@ -132,19 +139,23 @@ def explain(error: BaseException, command: click.Command | None = None) -> Compl
 
 
 def _typed(field: str, command: click.Command | None) -> str:
-    """A field of a request as the person typed it: an option, an argument's name."""
+    """A field of a request as the person typed it: an option, an argument's name. Empty where
+    the command has no option for it."""
     for param in command.params if command is not None else ():
         if isinstance(param, click.Argument) and param.name in (field, f"{field}s"):
             return param.human_readable_name.strip("[].")
         if param.name == field:
             return next((opt for opt in param.opts if opt.startswith("--")), field)
-    return OPTIONS.get(field, field)
+    option = OPTIONS.get(field, field)
+    there = command is None or any(option in param.opts for param in command.params)
+    return option if there or not option.startswith("-") else ""
 
 
 def _advice(hint: str) -> str:
     """A hint, which may be a sentence, as it reads after "try:"."""
-    if hint.startswith("Did you mean ") and hint.endswith("?"):
-        return hint.removeprefix("Did you mean ").removesuffix("?")
+    if hint.startswith("Did you mean ") and "?" in hint:
+        near, _, more = hint.removeprefix("Did you mean ").partition("?")
+        return f"{near}; {_advice(more.strip())}" if more.strip() else near
     return hint[:1].lower() + hint[1:] if hint[1:2].islower() else hint
 
 
@@ -157,6 +168,13 @@ def render(complaint: Complaint) -> str:
     return "\n".join(lines)
 
 
+def _unwritten(error: OSError) -> Complaint:
+    """stdout does not take what there is to say."""
+    if error.errno == errno.EBADF:
+        return Complaint("standard output is closed", [], "the same without >&-", 1)
+    return Complaint(f"cannot write to standard output: {error.strerror}", [], "", 1)
+
+
 def _explain_click(error: click.ClickException) -> Complaint:
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = f"{context.command_path} --help" if context else ""
@@ -164,12 +182,10 @@ def _explain_click(error: click.ClickException) -> Complaint:
         if error.possibilities:
             hint = f"{' or '.join(error.possibilities)}; '{hint}' lists all"
         return Complaint(f"no such option: {error.option_name}", [], hint, error.exit_code)
+    if isinstance(error, click.exceptions.NoSuchCommand):
+        if error.possibilities and context:
+            near = f"{context.command_path} {error.possibilities[0]}"
+            hint = f"{near}, or '{hint}' for all"
+        return Complaint(f"no such command: {error.command_name!r}", [], hint, error.exit_code)
     what, *details = error.format_message().rstrip(".").splitlines()
     return Complaint(what[:1].lower() + what[1:], details, hint, error.exit_code)
-
-
-def _drop_stdout() -> None:
-    """Nobody reads: let the interpreter flush into nothing when it leaves."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)
-    os.close(nothing)

@@ -12,7 +12,7 @@ from msgspec import Struct
 from kolo.config import BUILTIN_MODEL, Settings
 from kolo.errors import KoloError
 from kolo.models.gguf import read_model, shard_paths
-from kolo.models.known import Known, aliases, known
+from kolo.models.known import Known, aliases, in_store, look_around
 from kolo.models.manifest import About
 from kolo.models.resolve import resolve
 from kolo.models.usage import last_used
@@ -51,8 +51,8 @@ class Row(Struct, kw_only=True):
     problem: str = ""
 
 
-def rows(settings: Settings) -> list[Row]:
-    """All of them, by name."""
+def rows(settings: Settings) -> tuple[list[Row], list[str]]:
+    """All of them, by name, and a remark on each thing in the folders that can be none."""
     further = aliases(settings)
     found: dict[str, Row] = {}
     with suppress(KoloError):  # not part of this installation
@@ -61,13 +61,14 @@ def rows(settings: Settings) -> list[Row]:
     for name, model in settings.models.items():
         found[name] = _from_file(name, "config", str(model.path), model.path)
         found[name].aliases = [*model.aliases]
-    for name, each in known(settings).items():
+    around, remarks = look_around(settings)
+    for name, each in {**around, **in_store(settings)}.items():
         if name not in found:
             found[name] = _from_store(each) or _from_file(name, each.place, each.source, each.path)
     for name, row in found.items():
         row.aliases += [alias for alias, target in further.items() if target == name]
         row.last_used = last_used(settings, name)
-    return sorted(found.values(), key=lambda row: row.name.lower())
+    return sorted(found.values(), key=lambda row: row.name.lower()), remarks
 
 
 def tell_engines(found: list[Row], engines: list[EngineView] | None) -> None:

@@ -1,33 +1,24 @@
-"""``kolo complete``: one prompt in, one answer out."""
+"""``kolo complete``: one prompt in, one answer out; or a file of them."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
-from kolo.chat.answer import Answer, ask
-from kolo.cli import loop
 from kolo.cli.options import (
     Number,
     Text,
     length_option,
     model_option,
-    sampling,
     sampling_options,
 )
-from kolo.cli.partial import exit_code_of, not_whole
-from kolo.cli.prompt import gather, read_grammar, read_schema
 from kolo.cli.remote import server_or_local
 from kolo.cli.root import Command
-from kolo.cli.screen import StandardScreen
-from kolo.config import load_settings
-from kolo.connect import connect
-from kolo.errors import UsageError
-from kolo.types import Chat, Constraint, Generate, Message, Prompt
+
+FILE = click.Path(path_type=Path)
+MAX_CONCURRENCY = 256
 
 
 @click.command(
@@ -38,6 +29,8 @@ from kolo.types import Chat, Constraint, Generate, Message, Prompt
         ('kolo complete "Name three rivers"', "one answer, to the terminal or a pipe"),
         ('git diff | kolo complete "Write a commit message"', "the input, then the instruction"),
         ('kolo complete "A user" --schema user.json --json | jq .', "JSON that fits a schema"),
+        ("kolo complete --file mail.txt 'Spam?' --choices yes,no", "one of these, nothing else"),
+        ("kolo complete --jsonl in.jsonl --out out.jsonl", "a file of requests, resumable"),
         ("kolo complete --raw -n 40 < story.txt", "carry the text on, without a chat template"),
     ],
 )
@@ -45,6 +38,30 @@ from kolo.types import Chat, Constraint, Generate, Message, Prompt
 @model_option
 @length_option
 @click.option("--system", type=Text(), metavar="S", help="The system message.")
+@click.option(
+    "--file",
+    "files",
+    type=FILE,
+    multiple=True,
+    metavar="FILE",
+    help="Text that goes before the rest; may be given again.",
+)
+@click.option(
+    "--template",
+    type=FILE,
+    metavar="FILE",
+    help="The prompt is the text of FILE, its {{ variables }} filled in (Jinja); {{ input }} is "
+    "what would be the prompt without it.",
+)
+@click.option(
+    "--var",
+    "variables",
+    type=Text(),
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A variable of the template; may be given again.",
+)
+@click.option("--vars", "variables_file", type=FILE, metavar="FILE", help="More, a JSON object.")
 @click.option(
     "--json",
     "as_json",
@@ -54,15 +71,21 @@ from kolo.types import Chat, Constraint, Generate, Message, Prompt
 )
 @click.option(
     "--schema",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="The answer is JSON that fits the JSON Schema in FILE.",
 )
 @click.option(
     "--grammar",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="The answer fits the GBNF grammar in FILE.",
+)
+@click.option(
+    "--choices",
+    type=Text(),
+    metavar="A,B,C",
+    help="The answer is exactly one of these; a JSON array if one has a comma.",
 )
 @click.option(
     "--stop",
@@ -72,129 +95,77 @@ from kolo.types import Chat, Constraint, Generate, Message, Prompt
     help="End the answer before this text; may be given again.",
 )
 @sampling_options
+@click.option(
+    "--n",
+    "answers",
+    type=click.IntRange(1, 128),
+    default=1,
+    metavar="N",
+    help="This many answers, one after another; --json keeps them apart.",
+)
+@click.option(
+    "--logprobs",
+    type=click.IntRange(0, 20),
+    metavar="N",
+    help="With --json: the log-probability of each token, and the N likeliest at its place.",
+)
 @click.option("--raw", is_flag=True, help="No chat template: the model carries the prompt on.")
+@click.option(
+    "--jsonl",
+    "requests",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="IN",
+    help="Requests from a file, or -: a line each, a text or an object with prompt or messages, "
+    "and id, model, system, temperature and the like of its own. Results are lines of JSON in "
+    "the same order. With --template a line holds its variables.",
+)
+@click.option(
+    "--out",
+    type=FILE,
+    metavar="FILE",
+    help="Results of --jsonl go there; what is there already is not asked again.",
+)
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Ask again what has an error in --out; the answers there are kept.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, MAX_CONCURRENCY),
+    metavar="N",
+    help="Requests of --jsonl that are under way at a time; 8.",
+)
 @click.option(
     "--timeout",
     "timeout_s",
     type=Number(0.001, 1e9),
     metavar="SECONDS",
-    help="Give up after this long, loading included; exit code 7.",
+    help="Give up after this long, loading included; exit code 7. With --jsonl, on each request.",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0, 1000),
+    metavar="N",
+    help="Try so often again, after a pause, what may succeed then: a server that is gone, busy "
+    "or restarted, an engine that crashed. 0, with --jsonl 8.",
+)
+@click.option(
+    "--allow-cut", is_flag=True, help="An answer that the length limit cut is as good as whole."
 )
 @server_or_local
-def command(
-    prompt: str | None,
-    model: str | None,
-    as_json: bool,
-    schema: Path | None,
-    timeout_s: float | None,
-    local: bool,
-    url: str | None,
-    **options: Any,
-) -> int:
+def command(requests: Path | None, **options: Any) -> int:
     """Ask a model once; the answer is the output.
 
-    Standard input, when piped (or with PROMPT -), comes first, then a blank line, then PROMPT.
-    The answer streams to standard output and nothing else does; a line break is added if it
-    does not end in one. Exit code 8 says that the length limit cut the answer.
+    Files come first, then standard input, when piped (or with PROMPT -), then PROMPT, with blank
+    lines between them. The answer streams to standard output and nothing else does; a line break
+    is added if it does not end in one. Exit code 8 says that the length limit cut the answer, or
+    that a request of --jsonl has none.
     """
-    op = _request(prompt, schema=schema, **options)
-    settings = load_settings()
-    name = model or settings.complete.model
-    answer = Answer()
+    if requests is not None:
+        from kolo.cli.complete_many import complete_many
 
-    async def complete() -> None:
-        with StandardScreen(silent=as_json) as screen:
-            async with connect(
-                settings, local=local, url=url, model=name, watcher=screen, brief=True
-            ) as connection:
-                await ask(connection, name, op, screen, answer)
+        return complete_many(requests, **options)
+    from kolo.cli.complete_once import complete_once
 
-    loop.run(complete(), timeout_s=timeout_s)
-    if as_json and schema is None:
-        _print_json(_result(name, answer))
-    code = exit_code_of(answer, op)
-    if as_json and schema is not None and code == 0:
-        return _print_document(answer.text)
-    return code
-
-
-def _request(
-    prompt: str | None,
-    *,
-    system: str | None,
-    schema: Path | None,
-    grammar: Path | None,
-    stop: tuple[str, ...],
-    raw: bool,
-    max_tokens: int | None,
-    **options: Any,
-) -> Generate:
-    """What is asked of the engine. Files are read before standard input is waited for."""
-    if raw and system is not None:
-        raise UsageError(
-            "--system needs the chat template, and --raw has none",
-            hint="leave out one of the two",
-        )
-    if schema is not None and grammar is not None:
-        raise UsageError(
-            "--schema and --grammar both say what the answer must be",
-            hint="leave out one of the two",
-        )
-    if "" in stop:
-        raise UsageError("--stop is empty", hint="the text to stop at, such as $'\\n'")
-    constraint = None
-    if schema is not None:
-        constraint = Constraint(json_schema=read_schema(schema))
-    elif grammar is not None:
-        constraint = Constraint(grammar=read_grammar(grammar))
-    text = gather(prompt, raw=raw)
-    messages = [Message(role="system", content=system)] if system else []
-    messages.append(Message(role="user", content=text))
-    return Generate(
-        input=Prompt(text=text) if raw else Chat(messages=messages),
-        sampling=sampling(options),
-        constraint=constraint,
-        max_tokens=max_tokens,
-        stop=list(stop),
-    )
-
-
-def _result(model: str, answer: Answer) -> dict[str, Any]:
-    """The object of ``--json``; ``kolo help json`` describes it."""
-    assert answer.result is not None
-    result = {
-        "text": answer.text,
-        "model": model,
-        "finish_reason": answer.finish,
-        "usage": msgspec.to_builtins(answer.result.usage),
-        "timings": {
-            name: round(value, 3)  # what is below a microsecond is noise
-            for name, value in msgspec.to_builtins(answer.result.timings).items()
-        },
-        "seed": answer.result.seed,
-    }
-    if answer.reasoning:
-        result["reasoning"] = answer.reasoning
-    return result
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    _write(msgspec.json.format(msgspec.json.encode(value), indent=2))
-
-
-def _print_document(text: str) -> int:
-    """The answer as one JSON document, its numbers and strings as the model wrote them."""
-    try:
-        document = msgspec.json.format(text.encode(), indent=2)
-    except msgspec.DecodeError as error:
-        return not_whole(
-            f"the answer is not whole JSON: {error}",
-            "without --json, to see it as it is (a --stop may have cut it)",
-        )
-    _write(document)
-    return 0
-
-
-def _write(document: bytes) -> None:
-    sys.stdout.buffer.write(document + b"\n")
-    sys.stdout.buffer.flush()
+    return complete_once(**options)

@@ -13,12 +13,14 @@ from kolo.config import Settings
 from kolo.manager.gauge import charged
 from kolo.manager.machine import available
 from kolo.manager.memory import default_parallel, estimate
+from kolo.manager.saved import folder_of, saved_of
 from kolo.models.gguf import shard_paths
 from kolo.models.header import Header
 from kolo.models.known import aliases
 from kolo.models.resolve import ModelSpec
 from kolo.models.store import store_of
 from kolo.paths import find_paths
+from kolo.types import Sampling
 
 CONTEXTS = (2048, 8192, 32768, 131072)
 PURPOSES = {"generate": "generates text", "embedding": "embeds text", "rerank": "ranks texts"}
@@ -84,6 +86,9 @@ class Facts(Struct, kw_only=True):
     parallel: int
     memory: list[Memory]
     memory_free_bytes: int
+    saved_prefixes: int
+    """How many the engine of this name had cached when it was last unloaded."""
+    saved_bytes: int
     speed: str
     """What kolo bench --shape has measured for this shape on this machine; empty if nothing."""
 
@@ -95,6 +100,7 @@ def facts(spec: ModelSpec, header: Header, settings: Settings) -> Facts:
     stored = store.models().get(spec.stored) if (store := store_of(settings)) else None
     free = available().available_bytes
     parallel = spec.params.parallel or default_parallel(header)
+    saved = saved_of(folder_of(find_paths(os.environ).prefixes, spec.id, spec.path))
     return Facts(
         name=spec.title,
         place=spec.source,
@@ -133,6 +139,8 @@ def facts(spec: ModelSpec, header: Header, settings: Settings) -> Facts:
         parallel=parallel,
         memory=[] if header.refusal() else _memory(spec, header, parallel, free),
         memory_free_bytes=free,
+        saved_prefixes=saved.n,
+        saved_bytes=saved.n_bytes,
         speed=quote_file(header, find_paths(os.environ).state),
     )
 
@@ -185,7 +193,7 @@ def _extras(spec: ModelSpec, settings: Settings) -> dict[str, str]:
     sampling = {
         name: value
         for name in extras.sampling.__struct_fields__
-        if (value := getattr(extras.sampling, name)) is not None
+        if (value := getattr(extras.sampling, name)) != getattr(Sampling(), name)
     }
     told = {
         "sampling": ", ".join(f"{name} {value}" for name, value in sampling.items()),

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import click
 
-from kolo.cli import COMMANDS
 from kolo.cli.boundary import EXIT_CODES
 from kolo.cli.root import Command, root, unknown
 
@@ -14,7 +13,13 @@ ENVIRONMENT: dict[str, str] = {
     "KOLO_CONFIG": "The settings file, in place of config.toml in the config folder.",
     "KOLO_HOME": "One folder for everything, in place of those that 'kolo path' shows.",
     "KOLO_URL": "Address of a running server, as --url.",
+    "KOLO_API_KEY": "Key for a server that wants one.",
+    "KOLO_COMPLETION_TIMEOUT": "Seconds that completion waits for a server or a disk, not 0.5.",
     "KOLO_DEBUG": "1 shows the traceback with an error.",
+    "XDG_CONFIG_HOME": "And XDG_DATA_HOME, XDG_STATE_HOME, XDG_CACHE_HOME, XDG_RUNTIME_DIR: where "
+    "folders are.",
+    "VISUAL": "And EDITOR: what 'kolo config edit' and /edit in a chat open.",
+    "HF_HOME": "And HF_HUB_CACHE: where the Hugging Face cache is.",
     "HF_TOKEN": "Token for the Hugging Face hub, before that of 'hf auth login'.",
     "HF_ENDPOINT": "A mirror of the Hugging Face hub.",
     "DOCKER_CONFIG": "Folder of Docker's config.json, with passwords for registries.",
@@ -23,118 +28,100 @@ ENVIRONMENT: dict[str, str] = {
     "NO_COLOR": "Anything but empty: no colour and no styles.",
     "FORCE_COLOR": "Colour although the output is no terminal; CLICOLOR_FORCE is read too.",
     "TERM": "dumb: no line is written over, and signs are ASCII.",
+    "COLUMNS": "How wide the terminal is, in place of what it says itself.",
 }
 
-JSON_TOPIC = """\
-With --json a command writes one JSON document to standard output and nothing else; what it
-has to say goes to standard error. Numbers are plain, times are milliseconds, sizes bytes.
+NAMES = """\
+Where a command takes a model it takes the first of these that there is:
 
-kolo complete --json
-  text           the answer
-  model          which model gave it
-  finish_reason  stop, or length when the limit cut it (exit code 8)
-  usage          prompt_tokens (cached_tokens of them were not computed again),
-                 completion_tokens, reasoning_tokens
-  timings        queue_ms, prefill_ms, ttft_ms (their sum: the first token), decode_ms
-                 (from the first token to the last), draft_tokens, draft_accepted
-  seed           repeats the answer when given as --seed
-  reasoning      what the model thought before, if it did
+a path to a .gguf file; of a split model, to any of its parts
 
-kolo complete --schema FILE --json
-  The answer itself: one JSON document that fits the schema, indented. An answer that was cut
-  is no document: nothing is written, and the exit code is 8.
+a name that 'kolo ls' shows: the built-in 'guide', models of the settings, of the store, of the
+folders that the settings name, and of the Hugging Face cache
 
-kolo ps --json, kolo load --json
-  An array of engines, or the one that was loaded: engine_id, state, stage, progress, error, pid,
-  in_flight, parallel, ctx, memory_bytes, device_bytes, pinned, ttl_s, expires_s, idle_s (these
-  three in seconds), model_path, source, aliases
+an alias ('kolo alias', or 'aliases' in the settings)
 
-kolo unload --json
-  id, unloaded (the engines that were), forgotten
+the beginning of a name, where only one name begins like that
 
-kolo ls --json
-  An array of models: name, place (builtin, config, store, folder, hub), source, path,
-  size_bytes (null when its file is gone), quant, n_params, n_ctx_train, kind, aliases,
-  version, versions, in_place, last_used (seconds since 1970), state (of its engine; null
-  without a server), problem
+'kolo pull' takes references besides: hf:OWNER/REPO[:QUANT], ollama:NAME[:TAG], oci:HOST/NAME:TAG,
+or an https:// URL of a .gguf file. A command that talks to a server ('kolo load', 'kolo unload')
+takes the names of that server, which 'kolo ps' shows."""
 
-kolo show --json
-  name, place, source, path, size_bytes, n_files, title, architecture, purpose, quant,
-  n_params, n_ctx_train, n_layer, n_embd, shape, tensor_types (how many of each), tokenizer
-  (kind, n_tokens, specials), templates, template_chars, license, aliases, versions (id,
-  added_at, source, revision, size_bytes, in_use), extras, refusal (why it cannot be
-  loaded), parallel, memory (for each ctx: total_bytes, kv_bytes, device_bytes, fits),
-  memory_free_bytes, speed (as kolo bench --shape measured it here, in words)
+OUTPUT = """\
+What a command is asked for goes to standard output, and nothing else does; what it has to say goes
+to standard error. So pipes and redirections get data alone.
 
-kolo pull --json
-  A line for each event. plan: reference, name, quant, revision, files, size_bytes,
-  partial_bytes, disk_free_bytes, memory_free_bytes, fits_disk, fits_memory, there (the
-  version that has it all already); of a file: name, path, size_bytes, copy. progress: state,
-  done_bytes, total_bytes, bytes_per_s. note: text. done: name, version, new, replaced,
-  size_bytes, quant, source, in_place
+--json writes one JSON document ('kolo help json'); where there is a stream, --jsonl writes a line
+of JSON for each event. -q writes names alone, one a line, where a command lists things.
 
-kolo bench --json
-  The whole run, from which every other form can be made: format, kolo, started, elapsed_s,
-  partial, seed, planned_rounds, goals, host, targets, workloads, cells (for each target,
-  workload and load: rounds, each with its samples: sent_s, ttft_ms, e2e_ms, gaps_ms,
-  prompt_tokens, cached_tokens, output_tokens, finish, queue_ms, prefill_ms, error, detail),
-  engine, notes, summary (for each target, workload, load and group: requests, errors, figures
-  by metric with n, mean, std, min, p50, p90, p95, p99 and max, ratios with value, low and
-  high, engine_tok_s, overhead_percent, goals_met). With -o jsonl a line for each sample.
+On a terminal a table is no wider than the terminal, and its longest column is cut. Through a pipe
+nothing is cut.
 
-kolo bench compare --json
-  a, b, changes (target, workload, load, group, metric, stat, a, b, ratio), failures
-  (condition, where, found), remarks
+Colour is as --color says (auto, always, never; before the command or after it), else there is none
+if NO_COLOR is set, else there is some if FORCE_COLOR is, else if the output is a terminal. JSON has
+none. A terminal that is not UTF-8, or dumb, gets ASCII.
 
-kolo bench history --json
-  An array: started, name, partial, model, target, workload, load, tok_s, ttft_ms, itl_ms,
-  errors, seed, kolo
-
-kolo bench --shape NAME --json
-  name, quant, dimensions, n_params, size_bytes, when (seconds since 1970), cpu, cores, devices,
-  memory_bytes, llama_cpp, settings, threads, gpu_layers, reading (for each n_tokens: ttft_ms,
-  tokens_per_s), writing (for each number of users: tokens_per_s of all together),
-  weights_bytes, resident_bytes, kv_bytes_per_token, fixed_bytes (without any KV cache)
-
-kolo rm --json
-  removed (for each: name, versions, aliases, freed_bytes), dry_run
-
-kolo prune --json
-  removed (for each: kind, what, n_bytes, name, version, path), freed_bytes, dry_run
-
-kolo verify --json
-  An array, for each file: name, version, file, path, state (ok, unhashed, missing, changed,
-  damaged), detail
-
-kolo rollback --json
-  name, version, former, dry_run
-
-kolo alias --json
-  An object, from each alias to the name of its model.
-
-kolo path --json
-  An object, from the folder's name to its path."""
+Progress is shown on standard error if that is a terminal; where it is none there is a line now and
+then, of what takes long. No command asks anything without a terminal: it names the option that
+answers."""
 
 
-def _exit_codes() -> str:
-    return "\n".join(f"{code:>4}  {meaning}" for code, meaning in EXIT_CODES.items())
+def _exit_codes(formatter: click.HelpFormatter) -> None:
+    formatter.write_dl([(str(code).rjust(3), meaning) for code, meaning in EXIT_CODES.items()])
 
 
-def _environment() -> str:
-    from kolo.config import known_keys
+def _environment(formatter: click.HelpFormatter) -> None:
+    from kolo.config.environment import VARIABLES
+    from kolo.config.example import summary
 
-    width = max(map(len, ENVIRONMENT))
-    lines = [f"  {name:{width}}  {text}" for name, text in ENVIRONMENT.items()]
-    lines += ["", "Every setting has a variable, stronger than the settings file:", ""]
-    lines += [f"  KOLO_{key.upper().replace('.', '_')}" for key in known_keys()]
-    return "\n".join(lines)
+    with formatter.indentation():
+        formatter.write_dl(list(ENVIRONMENT.items()))
+    formatter.write_paragraph()
+    formatter.write_text(
+        "Every setting has a variable, stronger than the settings file and weaker than a flag: "
+        "KOLO_ and the key in capitals, with _ for every other sign. A list is a,b or JSON; an "
+        "empty variable counts as none. Models of the file have theirs by the same rule: "
+        'KOLO_MODELS_QWEN2_5_CTX is ctx of [models."qwen2.5"].'
+    )
+    formatter.write_paragraph()
+    with formatter.indentation():
+        formatter.write_dl(
+            [(name, summary(tuple(key.split(".")))) for name, key in VARIABLES.items()]
+        )
 
 
-TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
+def _json(formatter: click.HelpFormatter) -> None:
+    from kolo.cli.schema import fields
+    from kolo.cli.shapes import SHAPES
+
+    forms = {"array": "an array", "map": "an object by name", "lines": "a line each"}
+    formatter.write_text(
+        "With --json a command writes one JSON document to standard output and nothing else; what "
+        "it has to say goes to standard error. Sizes are in bytes, moments in seconds since 1970; "
+        "other times say their unit. 'kolo help json ls' prints the JSON Schema of what 'kolo ls "
+        "--json' writes, and what each field is; a name with options goes in quotes."
+    )
+    for name, shape in SHAPES.items():
+        formatter.write_paragraph()
+        form = f" ({forms[shape.form]})" if shape.form in forms else ""
+        formatter.write_text(f"{name}: {shape.what}{form}")
+        with formatter.indentation():
+            if names := fields(name):
+                formatter.write_text(", ".join(names))
+
+
+def _prose(text: str) -> Callable[[click.HelpFormatter], None]:
+    return lambda formatter: formatter.write_text(text)
+
+
+TOPICS: dict[str, tuple[str, Callable[[click.HelpFormatter], None]]] = {
     "exit-codes": ("what a command's exit code says", _exit_codes),
-    "environment": ("variables that Kolo reads", _environment),
-    "json": ("what --json writes", lambda: JSON_TOPIC),
+    "env": ("variables that Kolo reads", _environment),
+    "json": ("what --json writes", _json),
+    "names": ("how a model is named", _prose(NAMES)),
+    "output": ("where output goes, and how it looks", _prose(OUTPUT)),
 }
+_ALSO = {"environment": "env"}
 
 
 @click.command(
@@ -144,21 +131,80 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
     examples=[
         ("kolo help complete", "a command, as kolo complete --help"),
         ("kolo help exit-codes", "a topic"),
+        ("kolo help json ps > ps.schema.json", "the JSON Schema of what kolo ps --json writes"),
     ],
+    epilog="Topics: "
+    + "; ".join(f"{name}: {what}" for name, (what, _) in TOPICS.items())
+    + ". After json, a command: the JSON Schema of what it writes.",
 )
-@click.argument("topic", required=False, metavar="[TOPIC]")
+@click.argument("topic", nargs=-1, metavar="[TOPIC]...")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object; for a command as in kolo --spec."
+)
 @click.pass_context
-def command(ctx: click.Context, topic: str | None) -> None:
-    """Explain a command or a topic: exit-codes, environment, json."""
-    parent = ctx.parent or ctx
-    if topic is None:
-        click.echo(parent.get_help() if parent is not ctx else ctx.get_help())
-    elif topic in TOPICS:
-        click.echo(TOPICS[topic][1]())
-    elif topic in COMMANDS:
-        found = root.get_command(parent, topic)
-        assert found is not None
-        with click.Context(found, info_name=topic, parent=parent) as inner:
-            click.echo(found.get_help(inner))
+def command(ctx: click.Context, topic: tuple[str, ...], as_json: bool) -> None:
+    """Explain a command, such as "bench compare", or a topic: exit-codes, env, json, names, output.
+
+    Without TOPIC, the same as kolo --help.
+    """
+    first = _ALSO.get(topic[0], topic[0]) if topic else ""
+    if first == "json" and len(topic) > 1:
+        _print_schema(" ".join(topic[1:]))
+    elif first in TOPICS and len(topic) == 1:
+        _print_topic(ctx, first, as_json=as_json)
     else:
-        raise unknown("topic", topic, [*TOPICS, *COMMANDS], "kolo help")
+        _print_command(ctx, topic, as_json=as_json)
+
+
+def _print_topic(ctx: click.Context, name: str, *, as_json: bool) -> None:
+    formatter = ctx.make_formatter()
+    TOPICS[name][1](formatter)
+    text = formatter.getvalue().rstrip("\n")
+    if as_json:
+        from kolo.cli.replies import Topic
+        from kolo.cli.table import print_json
+
+        print_json(Topic(topic=name, text=text))
+    else:
+        click.echo(text)
+
+
+def _print_command(ctx: click.Context, path: tuple[str, ...], *, as_json: bool) -> None:
+    found, inner = _find(ctx, path)
+    if not as_json:
+        click.echo(found.get_help(inner))
+        return
+    import msgspec
+
+    from kolo.cli.replies import Topic
+    from kolo.cli.spec import spec_of
+    from kolo.cli.table import print_json
+
+    told = msgspec.to_builtins(spec_of(found, inner))
+    print_json(Topic(topic=" ".join(path), command=told))
+
+
+def _find(ctx: click.Context, path: tuple[str, ...]) -> tuple[click.Command, click.Context]:
+    """The command below ``kolo``; the error names the nearest."""
+    found: click.Command = root
+    inner: click.Context = root.context_class(root, info_name="kolo")
+    for at, name in enumerate(path):
+        known = found.list_commands(inner) if isinstance(found, click.Group) else []
+        child = found.get_command(inner, name) if isinstance(found, click.Group) else None
+        if child is None:
+            typed = " ".join(("kolo help", *path[:at]))
+            raise unknown("topic", name, [*known, *(TOPICS if at == 0 else ())], typed)
+        found, inner = child, child.context_class(child, info_name=name, parent=inner)
+    return found, inner
+
+
+def _print_schema(name: str) -> None:
+    from kolo.cli.schema import schema
+    from kolo.cli.shapes import SHAPES
+    from kolo.cli.table import print_json
+
+    name = name.removesuffix(" --json")
+    name = name if name in SHAPES else name.removeprefix("kolo ")
+    if name not in SHAPES:
+        raise unknown("shape", name, list(SHAPES), "kolo help json")
+    print_json(schema(name))

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from kolo.beacon import find_server
 from kolo.cli import loop
+from kolo.cli.foreseen import show_outlook
 from kolo.cli.options import Text
 from kolo.cli.output import talk
 from kolo.cli.remote import json_option, server_address, url_option
 from kolo.cli.root import Command
 from kolo.cli.table import LoadBar, engine_line, print_json
 from kolo.client.names import file_of
-from kolo.config import load_settings
+from kolo.config import Settings, load_settings
 from kolo.units import parse_duration
+
+if TYPE_CHECKING:
+    from kolo.manager.outlook import Outlook
 
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -33,6 +38,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
         ("kolo load qwen", "a model that the server has, so that the first request is quick"),
         ("kolo load ./qwen.gguf --id fast --ctx 4096", "a file, as an engine of its own name"),
         ("kolo load qwen --pin", "one that is never unloaded to make room, nor when idle"),
+        ("kolo load qwen --ctx 32768 --dry-run", "would it fit, and what would go for it"),
     ],
 )
 @click.argument("model", type=Text())
@@ -53,11 +59,23 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 @click.option(
     "--wait/--no-wait", default=True, help="Wait until it is loaded, which is the default."
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Load nothing: show what it would take, whether that fits (exit code 5 if not), and "
+    "what would be unloaded for it. Without a server, on this machine as it is.",
+)
 @url_option
 @json_option("The engine as one JSON object, as kolo ps --json shows it.")
 def command(
-    model: str, wait: bool, url: str | None, pin: bool, as_json: bool, **options: Any
-) -> None:
+    model: str,
+    wait: bool,
+    url: str | None,
+    pin: bool,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
     """Have a running server load MODEL: a name it knows, or a path to a .gguf file.
 
     A file is known by --id, else by its name without .gguf. An engine that is added this way is
@@ -69,7 +87,26 @@ def command(
         **({"pin": True} if pin else {}),
         **{name: value for name, value in options.items() if value is not None},
     }
+    if dry_run:
+        return show_outlook(loop.run(_foresee(settings, url, how)), as_json=as_json)
     loop.run(_load(server_address(settings, url), how, wait, as_json))
+    return 0
+
+
+async def _foresee(settings: Settings, url: str | None, how: dict[str, Any]) -> Outlook:
+    address = find_server(settings, url=url)
+    if address is not None:
+        from kolo.client.engines import foresee
+        from kolo.client.http import Http
+
+        async with Http(address) as http:
+            return await foresee(http, how)
+    from kolo.manager.manager import Manager
+
+    sizes = ("ctx", "parallel", "gpu_layers")
+    overrides: dict[str, Any] = {name: how[name] for name in sizes if name in how}
+    async with Manager(settings) as manager:
+        return await manager.foresee(how["model"], overrides=overrides, id=how.get("id"))
 
 
 async def _load(address: str, how: dict[str, Any], wait: bool, as_json: bool) -> None:

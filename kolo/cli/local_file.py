@@ -5,20 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from errno import EDQUOT, EFBIG, ENOSPC
 from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
 from kolo.cli.table import size_text
-from kolo.errors import DiskFull, ModelInvalid
+from kolo.errors import ConfigError, DiskFull, ModelInvalid, ModelNotFound
 from kolo.models.folder import stem
 from kolo.models.gguf import read_model, shard_paths
 from kolo.models.resolve import find_file
 from kolo.models.store import Added, Incoming, Store
 
 PIECE_BYTES = 1 << 20
+_ROOM = "kolo prune, or without --copy to leave the file where it is"
 
 
 class LocalFile(Struct, frozen=True, kw_only=True):
@@ -51,29 +54,29 @@ def examine(path: Path) -> LocalFile:
 def copy_in(store: Store, file: LocalFile, name: str, told: Callable[[int, int], None]) -> Added:
     """Copy all parts into the store, hashing while writing; ``told`` how many bytes of how many.
 
-    DiskFull when there is no room. What was copied by then is removed.
+    DiskFull when there is no room, ConfigError for a store that cannot be written, ModelNotFound
+    for a file that cannot be read to its end. What was copied by then is removed.
     """
-    store.partial.mkdir(parents=True, exist_ok=True)
+    with _writing(file.path, store.partial):
+        store.partial.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(store.partial).free
     if free < file.size_bytes:
         raise DiskFull(
             f"{size_text(file.size_bytes)} do not fit in the {size_text(free)} that are free in "
             f"{store.partial}",
-            hint="kolo prune, or without --copy to leave the file where it is",
+            hint=_ROOM,
         )
     made: list[Incoming] = []
     done = 0
     try:
-        for part in shard_paths(file.path):
-            target = store.partial / f".copy.{os.getpid()}.{part.name}"
+        for no, part in enumerate(shard_paths(file.path)):
+            target = store.partial / f".copy.{os.getpid()}.{no}"
             made.append(Incoming(path=target, name=part.name, digest="", size_bytes=0))
             told_of = partial(_told_from, told, done, file.size_bytes)
             digest, n_bytes = _copy(part, target, told_of)
             made[-1] = Incoming(path=target, name=part.name, digest=digest, size_bytes=n_bytes)
             done += n_bytes
         return store.add(name, made, source=str(file.path))
-    except OSError as error:
-        raise DiskFull(f"cannot copy {file.path}: {error.strerror}") from error
     finally:
         for each in made:
             each.path.unlink(missing_ok=True)
@@ -85,10 +88,32 @@ def _told_from(told: Callable[[int, int], None], done: int, total: int, n: int) 
 
 def _copy(source: Path, target: Path, told: Callable[[int], None]) -> tuple[str, int]:
     digest, n_bytes = hashlib.sha256(), 0
-    with open(source, "rb") as reader, open(target, "wb") as writer:
-        while piece := reader.read(PIECE_BYTES):
+    with _writing(source, target.parent), open(target, "wb") as writer:
+        for piece in _pieces(source):
             digest.update(piece)
             writer.write(piece)
             n_bytes += len(piece)
             told(n_bytes)
     return f"sha256:{digest.hexdigest()}", n_bytes
+
+
+@contextmanager
+def _writing(source: Path, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"cannot copy {source} into {folder}: {error.strerror}"
+        if error.errno in (ENOSPC, EDQUOT, EFBIG):
+            raise DiskFull(message, hint=_ROOM) from error
+        raise ConfigError(
+            message, hint="Correct the folder's permissions, or choose another with store.dir."
+        ) from error
+
+
+def _pieces(source: Path) -> Iterator[bytes]:
+    try:
+        with open(source, "rb") as reader:
+            while piece := reader.read(PIECE_BYTES):
+                yield piece
+    except OSError as error:
+        raise ModelNotFound(f"cannot read {source}: {error.strerror}", param="model") from error

@@ -11,7 +11,7 @@ from kolo.cli import loop
 from kolo.cli.catalog import Row, engines_now, rows, tell_engines
 from kolo.cli.grid import Column, print_grid
 from kolo.cli.output import printable, talk
-from kolo.cli.remote import json_option
+from kolo.cli.remote import json_option, quiet_option
 from kolo.cli.root import Command
 from kolo.cli.table import print_json, size_text
 from kolo.config import Settings, load_settings
@@ -28,7 +28,7 @@ PLACES = {"builtin": "built in", "config": "settings", "folder": "folder", "hub"
         ("kolo ls --json | jq -r '.[] | select(.size_bytes > 5e9).name'", "the large ones"),
     ],
 )
-@click.option("-q", "--quiet", is_flag=True, help="The names alone.")
+@quiet_option("The names alone.")
 @click.option("--rebuild", is_flag=True, help="First make the store's index anew from its folders.")
 @json_option("An array of objects, with sizes in bytes and times in seconds since 1970.")
 def command(quiet: bool, rebuild: bool, as_json: bool) -> None:
@@ -41,7 +41,7 @@ def command(quiet: bool, rebuild: bool, as_json: bool) -> None:
     settings = load_settings()
     if rebuild:
         _rebuild(settings)
-    found = rows(settings)
+    found, remarks = rows(settings)
     if quiet:
         for row in found:
             click.echo(printable(row.name))
@@ -54,6 +54,8 @@ def command(quiet: bool, rebuild: bool, as_json: bool) -> None:
     for row in found:
         if row.problem:
             talk(f"{row.name}: {row.problem}")
+    for remark in remarks:
+        talk(remark)
 
 
 _COLUMNS = [

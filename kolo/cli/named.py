@@ -12,6 +12,7 @@ from kolo.config import BUILTIN_MODEL, ModelSettings, Settings
 from kolo.models.folder import scan, stem
 from kolo.models.gguf import read_model
 from kolo.models.resolve import ModelSpec, resolve
+from kolo.types import LoadParams
 
 MAX_ALIAS_CHARS = 512
 """A request may name a model in no more."""
@@ -63,7 +64,7 @@ def _named(
         return spec.id, None
     if spec.source == "config":
         model = settings.models[spec.id]
-        return spec.id, replace(model, params=replace(model.params, **flags))
+        return spec.id, replace(model, params=_with(model.params, flags))
     for name, model in settings.models.items():
         if model.path == spec.path and str(spec.path) in (name, *model.aliases):
             return name, model  # named before, in other words
@@ -72,6 +73,14 @@ def _named(
     if name in taken or not _can_be_asked(name):
         name = str(spec.path)
     return name, ModelSettings(path=spec.path, params=settings.engine)
+
+
+def _with(params: LoadParams, flags: dict[str, Any]) -> LoadParams:
+    """``params`` with other values, by dotted key."""
+    own = {key: value for key, value in flags.items() if "." not in key}
+    drawn = {key[9:]: value for key, value in flags.items() if key.startswith("sampling.")}
+    params = replace(params, **own)
+    return replace(params, sampling=replace(params.sampling, **drawn)) if drawn else params
 
 
 def _names(settings: Settings) -> Iterator[str]:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from kolo.chat.answer import Answer
+from typing import Protocol
+
 from kolo.cli.boundary import Complaint, render
 from kolo.cli.output import talk
 from kolo.errors import InternalError
-from kolo.types import Generate
+from kolo.types import FinishReason, Generate
 
 PARTIAL = 8
 
 
-def exit_code_of(answer: Answer, op: Generate) -> int:
+class Ended(Protocol):
+    """An answer, as far as how it ended goes."""
+
+    n_tokens: int
+    finish: FinishReason | None
+
+
+def exit_code_of(answer: Ended, op: Generate) -> int:
     """0 for a whole answer; else say what is missing.
 
     Raises InternalError where the engine took the request back and nobody had asked it to.

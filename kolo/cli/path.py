@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kolo.paths import Paths
 
 FOLDERS = ("config", "data", "state", "cache", "runtime")
-NAMES = (*FOLDERS, "monitor")
+NAMES = (*FOLDERS, "prefixes", "monitor")
 
 
 def _socket(paths: Paths, *, required: bool) -> dict[str, str]:
@@ -49,12 +49,15 @@ def command(name: str | None, as_json: bool) -> None:
     """Show the folders and the socket that Kolo uses, whether or not they exist yet.
 
     config: config.toml. data: models. state: history and logs. cache: may be deleted.
-    runtime: sockets. monitor: the socket on which a server says what it does.
+    runtime: sockets. prefixes: what engines had cached when they were unloaded; may be deleted.
+    monitor: the socket on which a server says what it does.
     """
     from kolo.paths import find_paths
 
     paths = find_paths(os.environ)
     shown = {each: str(getattr(paths, each)) for each in FOLDERS if name in (None, each)}
+    if name in (None, "prefixes"):
+        shown["prefixes"] = str(paths.prefixes)
     if name in (None, "monitor"):
         shown |= _socket(paths, required=name is not None)
     if as_json:
@@ -62,5 +65,7 @@ def command(name: str | None, as_json: bool) -> None:
     elif name is not None:
         click.echo(shown[name])
     else:
+        from kolo.cli.grid import print_line
+
         for each, path in shown.items():
-            click.echo(f"{each:8} {path}")
+            print_line(f"{each:8} {path}")

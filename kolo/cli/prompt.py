@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,21 @@ def piped() -> bool:
     return sys.stdin is not None and not sys.stdin.isatty()
 
 
-def gather(argument: str | None, *, raw: bool = False) -> str:
-    """The whole prompt: standard input, a blank line, the argument.
+def gather(argument: str | None, *, files: Sequence[Path] = (), raw: bool = False) -> str:
+    """The whole prompt: files, standard input, the argument, with a blank line between them.
 
-    Standard input is read when it is piped, or when the argument is ``-``. Its line breaks at
-    the end are dropped, unless it is alone and ``raw``. UsageError when nothing is left.
+    Standard input is read when it is piped, or when the argument is ``-``. Line breaks at the end
+    of what something follows are dropped, and those at the very end too unless ``raw``.
+    UsageError when nothing is left.
     """
-    parts = []
+    parts = [read_text(file, "--file") for file in files]
     if piped() or argument == "-":
         parts.append(read_stdin())
     if argument is not None and argument != "-":
         parts.append(argument)
-    if len(parts) == 2 or not raw:
-        parts[:1] = [parts[0].rstrip("\r\n")] if parts else []
+    for index, part in enumerate(parts):
+        if index < len(parts) - 1 or not (raw or part is argument):
+            parts[index] = part.rstrip("\r\n")
     prompt = "\n\n".join(part for part in parts if part)
     if not (prompt if raw else prompt.strip()):
         raise UsageError(
@@ -69,6 +71,8 @@ def read_text(path: Path, option: str) -> str:
 
 def read_schema(path: Path) -> dict[str, Any] | bool:
     """A JSON Schema from a file: an object, or true or false. UsageError says where it is off."""
+    import json
+
     text = read_text(path, "--schema")
     try:
         schema = json.loads(text)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import click
+from msgspec import Struct
 
 from kolo.cli.confirm import careful_options, confirmed
 from kolo.cli.grid import Column, print_grid
@@ -11,15 +15,26 @@ from kolo.cli.remote import json_option
 from kolo.cli.root import Command
 from kolo.cli.table import print_json, size_text
 from kolo.config import load_settings
+from kolo.manager.saved import all_saved, remove_saved
 from kolo.models.store import need_store
-from kolo.models.upkeep import STALE_S, clear, waste
+from kolo.models.upkeep import STALE_S, Waste, clear, waste
+from kolo.paths import find_paths
 
 KINDS = {
     "version": "former version",
     "blob": "unused content",
     "partial": "given-up download",
     "leftover": "leftover",
+    "prefix": "cached prefixes",
 }
+
+
+class Pruned(Struct, kw_only=True):
+    """What was removed, or would be."""
+
+    removed: list[Waste]
+    freed_bytes: int
+    dry_run: bool
 
 
 @click.command(
@@ -29,6 +44,7 @@ KINDS = {
     examples=[
         ("kolo prune --dry-run", "what would go, and how much that would free"),
         ("kolo prune --partials --yes", "also downloads that were broken off just now"),
+        ("kolo prune --cache", "also what engines had cached of prompts and answers"),
     ],
 )
 @click.option(
@@ -36,14 +52,21 @@ KINDS = {
     is_flag=True,
     help="Partial downloads of any age, not only those a week old; never one under way.",
 )
+@click.option(
+    "--cache",
+    "prefixes",
+    is_flag=True,
+    help="Also what engines had cached when they were unloaded; prompts are computed anew then.",
+)
 @careful_options
 @json_option("An object: removed (kind, what, n_bytes, name, version, path), freed_bytes, dry_run.")
-def command(partials: bool, yes: bool, dry_run: bool, as_json: bool) -> int:
+def command(partials: bool, prefixes: bool, yes: bool, dry_run: bool, as_json: bool) -> int:
     """Remove former versions of models, contents that no model has, downloads that were given
     up, and what a killed command left behind. No model in use is touched.
     """
     store = need_store(load_settings())
     found = waste(store, stale_s=0.0 if partials else STALE_S)
+    found += _saved() if prefixes else []
     freed = sum(item.n_bytes for item in found)
     if not as_json and found:
         columns = [Column("WHAT"), Column("SIZE", number=True), Column("", flexible=True)]
@@ -52,10 +75,20 @@ def command(partials: bool, yes: bool, dry_run: bool, as_json: bool) -> int:
         if not confirmed(f"remove these, {size_text(freed)}?", yes=yes):
             return 1
         clear(store, found)
+        for item in found:
+            if item.kind == "prefix":
+                remove_saved(Path(item.path))
     if as_json:
-        print_json({"removed": found, "freed_bytes": freed, "dry_run": dry_run})
+        print_json(Pruned(removed=found, freed_bytes=freed, dry_run=dry_run))
     elif not found:
         talk("there is nothing to remove")
     else:
         talk(f"{size_text(freed)} {'would be' if dry_run else 'are'} freed")
     return 0
+
+
+def _saved() -> list[Waste]:
+    return [
+        Waste(kind="prefix", what=f"{one.n} of {one.name}", n_bytes=one.n_bytes, path=one.path)
+        for one in all_saved(find_paths(os.environ).prefixes)
+    ]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import click
-import msgspec
 from msgspec import Struct
 
 from kolo.bench.known_outlooks import quote_name
-from kolo.cli.output import Look, look, printable, talk
-from kolo.cli.table import size_text, time_text
+from kolo.cli.output import Look, look, printable, talk, to_stderr
+from kolo.cli.table import print_json, print_json_line, size_text, time_text
 from kolo.manager.machine import available
 from kolo.models.store import Store
 from kolo.paths import find_paths
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from kolo.models.sources.plan import Plan
     from kolo.models.sources.progress import Progress
 
+Form = Literal["words", "json", "jsonl"]
+"""What goes to stdout: nothing, one document at the end, or a line for each event."""
 LINE_S = 30.0
 LINE_SHARE = 0.1
 """Through a pipe there is a line each tenth, and after so many seconds without one."""
@@ -40,6 +41,8 @@ class Preview(Struct, frozen=True, kw_only=True):
     """Id of the version in the store that holds all of it already; else empty."""
     partial_bytes: int
     """What an earlier try left."""
+    held_bytes: int
+    """What the store has already, of another version or another model."""
     disk_free_bytes: int
     memory_free_bytes: int
     fits_disk: bool | None
@@ -58,6 +61,7 @@ def preview(plan: Plan, store: Store, name: str) -> Preview:
         name=name,
         there=store.version_of(plan, name),
         partial_bytes=partial,
+        held_bytes=held,
         disk_free_bytes=disk_free,
         memory_free_bytes=memory_free,
         fits_disk=None if size is None else size - partial - held <= disk_free,
@@ -75,7 +79,8 @@ def in_words(plan: Plan, about: Preview) -> str:
     if len(plan.files) > 6:
         lines.append(f"  and {len(plan.files) - 5} more")
     total = "" if plan.size_bytes is None else size_text(plan.size_bytes)
-    so_far = f", {size_text(about.partial_bytes)} of it here" if about.partial_bytes else ""
+    here = about.partial_bytes + about.held_bytes
+    so_far = f", {size_text(here)} of it here" if here else ""
     lines.append(f"  {'name':8} {about.name}")
     if total or plan.quant:
         lines.append(f"  {'size':8} {', '.join(x for x in (total, plan.quant) if x)}{so_far}")
@@ -89,18 +94,20 @@ def in_words(plan: Plan, about: Preview) -> str:
     return "\n".join(lines)
 
 
-def line(event: str, **fields: Any) -> None:
-    """One line of JSON on stdout."""
-    click.echo(msgspec.json.encode({"event": event, **fields}).decode())
+def event(kind: str, form: Form, **fields: Any) -> None:
+    """One event on stdout: a line of JSON, or the one document there is."""
+    show = print_json_line if form == "jsonl" else print_json
+    show({"event": kind, **fields})
 
 
 class PullBar:
-    """How far a fetch is: a bar on a terminal, a line now and then through a pipe, JSON lines
-    if asked for. It never goes back. A context manager."""
+    """How far a fetch is: a bar on a terminal, a line now and then through a pipe, JSON lines if
+    asked for, with --json on stderr and with --jsonl on stdout. It never goes back. A context
+    manager."""
 
-    def __init__(self, name: str, *, as_json: bool) -> None:
+    def __init__(self, name: str, *, form: Form) -> None:
         self._how: Look = look(sys.stderr)
-        self._as_json = as_json
+        self._form = form
         self._name = printable(name)
         self._bar: Any = None
         self._task: Any = None
@@ -109,7 +116,7 @@ class PullBar:
         self._line_bytes = 0
 
     def __enter__(self) -> PullBar:
-        if self._how.redraw and not self._as_json:
+        if self._how.redraw and self._form == "words":
             self._bar = _bar(self._how)
             self._task = self._bar.add_task("connecting", total=None, amount="", rate="", left="")
             self._bar.start()
@@ -139,9 +146,9 @@ class PullBar:
 
     def _show(self, state: str, done_bytes: int, total_bytes: int | None, rate: float) -> None:
         self._most = done_bytes = max(done_bytes, self._most)
-        if self._as_json:
+        if self._form != "words":
             if self._due(done_bytes, total_bytes, every_s=1.0, share=0.01):
-                line(
+                self._line(
                     "progress",
                     state=state,
                     done_bytes=done_bytes,
@@ -164,6 +171,13 @@ class PullBar:
             rated = f" {size_text(round(rate))}/s" if rate else ""
             talk(f"{state}{share} {_amount(done_bytes, total_bytes)}{rated}")
 
+    def _line(self, kind: str, **fields: Any) -> None:
+        """A line of JSON among the others; beside them where stdout is one document."""
+        if self._form == "jsonl":
+            event(kind, "jsonl", **fields)
+        else:
+            to_stderr(json.dumps({"event": kind, **fields}) + "\n")
+
     def _due(
         self, done_bytes: int, total_bytes: int | None, *, every_s: float, share: float
     ) -> bool:
@@ -177,8 +191,8 @@ class PullBar:
         return True
 
     def _remark(self, text: str) -> None:
-        if self._as_json:
-            line("note", text=text)
+        if self._form != "words":
+            self._line("note", text=text)
         elif self._bar is not None:
             self._bar.console.print(printable(text), markup=False, highlight=False)
         else:

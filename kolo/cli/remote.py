@@ -38,6 +38,11 @@ def json_option(help: str) -> Callable[[F], F]:
     return click.option("--json", "as_json", is_flag=True, help=help)
 
 
+def quiet_option(help: str) -> Callable[[F], F]:
+    """``-q``: of a list, what its members are called and nothing else, one a line."""
+    return click.option("-q", "--quiet", is_flag=True, help=help)
+
+
 def server_address(settings: Settings, url: str | None) -> str:
     """Where the server is. ServerUnreachable when none runs."""
     from kolo.beacon import find_server

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from kolo.cli import loop
@@ -17,6 +21,11 @@ from kolo.config import Settings, load_settings
 from kolo.models.manifest import Stored
 from kolo.models.store import Store, need_store
 from kolo.models.usage import forget_use
+
+if TYPE_CHECKING:
+    from kolo.client.engines import EngineView
+
+_RUNNING = ("loaded", "loading")
 
 
 @click.command(
@@ -41,9 +50,11 @@ def command(names: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> 
     store = need_store(settings)
     doomed = {m.name: m for m in (stored_model(n, settings, store, "rm") for n in names)}
     freed = {name: _freed(stored, doomed, store) for name, stored in doomed.items()}
+    engines = {} if as_json else _engines(settings, doomed, store)
     if not as_json:
         for name, stored in doomed.items():
             talk(_sentence(stored, freed[name]))
+            _tell_loaded(engines[name])
     if not dry_run:
         if not confirmed("remove?" if len(doomed) == 1 else f"remove all {len(doomed)}?", yes=yes):
             return 1
@@ -64,8 +75,7 @@ def command(names: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> 
         ]
         print_json({"removed": removed, "dry_run": dry_run})
     elif not dry_run:
-        talk(f"removed; {size_text(sum(freed.values()))} are free again")
-        _tell_loaded(settings, doomed)
+        _tell_removed(sum(freed.values()), engines)
     return 0
 
 
@@ -95,7 +105,34 @@ def _freed(stored: Stored, doomed: dict[str, Stored], store: Store) -> int:
     return sum(size for digest, size in own.items() if digest not in kept)
 
 
-def _tell_loaded(settings: Settings, doomed: dict[str, Stored]) -> None:
+def _engines(
+    settings: Settings, doomed: dict[str, Stored], store: Store
+) -> dict[str, list[EngineView]]:
+    """By model, the engines that a running server has of it, loaded or not."""
+    found: dict[str, list[EngineView]] = {name: [] for name in doomed}
     for engine in loop.run(engines_now(settings)) or []:
-        if engine.engine_id in doomed and engine.state in ("loaded", "loading"):
-            talk(f"the server still has it loaded: kolo unload {engine.engine_id}")
+        for name, stored in doomed.items():
+            files = {file.path for version in stored.versions for file in version.files}
+            if engine.model_path in files or Path(engine.model_path).is_relative_to(
+                store.home(name)
+            ):
+                found[name].append(engine)
+    return found
+
+
+def _tell_loaded(engines: list[EngineView]) -> None:
+    """Before it is removed."""
+    for engine in engines:
+        if engine.state in _RUNNING:
+            talk(f"  the running server has it loaded, as {engine.engine_id}")
+
+
+def _tell_removed(freed_bytes: int, engines: dict[str, list[EngineView]]) -> None:
+    """And what to do about engines that are left without a model."""
+    left = [(name, engine) for name in engines for engine in engines[name]]
+    loaded = any(engine.state in _RUNNING for _, engine in left)
+    when = " when the server has unloaded it" if loaded else ""
+    talk(f"removed; {size_text(freed_bytes)} are free again{when}")
+    for name, engine in left:
+        if engine.engine_id != name or engine.state in _RUNNING:
+            talk(f"  kolo unload {shlex.quote(engine.engine_id)} --forget")

@@ -10,17 +10,25 @@ import click
 
 from kolo import __version__
 from kolo.cli import COMMANDS
+from kolo.cli.formatter import Context, Formatter
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 
 class Command(click.Command):
-    """A command whose help begins with ``examples``: pairs of a command line and what it does."""
+    """A command whose help begins with ``examples``: pairs of a command line and what it does.
+
+    It takes ``--color`` and ``--profile`` too, which the help of ``kolo`` alone mentions.
+    """
+
+    context_class = Context
 
     def __init__(self, *args: Any, examples: list[tuple[str, str]], **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", HELP_OPTIONS)
         super().__init__(*args, **kwargs)
         self.examples = examples
+        self.params.append(colour_option(hidden=True))
+        self.params.append(profile_option(hidden=True))
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_examples(formatter, self.examples)
@@ -29,6 +37,8 @@ class Command(click.Command):
 
 class Root(click.Group):
     """Lists commands from the table in ``kolo.cli`` and imports the one that is run."""
+
+    context_class = Context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -76,10 +86,10 @@ def unknown(kind: str, name: str, known: list[str], parent: str) -> Exception:
 
 
 def write_examples(formatter: click.HelpFormatter, examples: list[tuple[str, str]]) -> None:
-    """The examples as a help section: what it does as a shell comment, then the line."""
+    """The examples as a help section."""
+    assert isinstance(formatter, Formatter)
     with formatter.section("Examples"):
-        for line, meaning in examples:
-            formatter.write(f"  # {meaning}\n  {line}\n")
+        formatter.write_examples(examples)
     formatter.write_paragraph()
 
 
@@ -89,13 +99,55 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
         ctx.exit()
 
 
+def _show_spec(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from kolo.cli.spec import spec
+        from kolo.cli.table import print_json
+
+        print_json(spec(ctx))
+        ctx.exit()
+
+
+def colour_option(*, hidden: bool = False) -> click.Option:
+    """``--color``, before a command or after it."""
+    return click.Option(
+        ["--color"],
+        type=click.Choice(["auto", "always", "never"]),
+        is_eager=True,
+        expose_value=False,
+        hidden=hidden,
+        callback=_set_colour,
+        help="Colour on a terminal; stronger than NO_COLOR and FORCE_COLOR. Goes with any command.",
+    )
+
+
+def profile_option(*, hidden: bool = False) -> click.Option:
+    """``--profile``, before a command or after it."""
+    return click.Option(
+        ["--profile"],
+        is_eager=True,
+        expose_value=False,
+        hidden=hidden,
+        metavar="NAME",
+        callback=_set_profile,
+        help='Settings of this profile over the others; "none" for none. Goes with any command.',
+    )
+
+
+def _set_profile(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Handed on as the variable of the setting ``profile``, to the processes we start too."""
+    if value is not None:
+        os.environ["KOLO_PROFILE"] = value
+
+
 def _set_colour(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     """The flag is handed on as the variables everybody reads (us, and the libraries we use)."""
-    if value == "never":
-        os.environ["NO_COLOR"] = "1"
-    elif value == "always":
-        os.environ.pop("NO_COLOR", None)
-        os.environ["FORCE_COLOR"] = "1"
+    if value is None:
+        return
+    for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE"):
+        os.environ.pop(name, None)
+    if value != "auto":
+        os.environ["NO_COLOR" if value == "never" else "FORCE_COLOR"] = "1"
 
 
 EXAMPLES = [
@@ -109,7 +161,8 @@ EXAMPLES = [
     cls=Root,
     invoke_without_command=True,
     context_settings=HELP_OPTIONS,
-    epilog="'kolo help exit-codes', 'kolo help environment' and 'kolo help json' say more.",
+    params=[colour_option(), profile_option()],
+    epilog="'kolo help' with exit-codes, env, json, names or output says more.",
 )
 @click.option(
     "--version",
@@ -120,11 +173,12 @@ EXAMPLES = [
     help="Show the version and leave.",
 )
 @click.option(
-    "--color",
-    type=click.Choice(["auto", "always", "never"]),
+    "--spec",
+    is_flag=True,
+    is_eager=True,
     expose_value=False,
-    callback=_set_colour,
-    help="Colour on a terminal; stronger than NO_COLOR and FORCE_COLOR.",
+    callback=_show_spec,
+    help="Show every command, option and exit code as JSON, and leave.",
 )
 @click.pass_context
 def root(ctx: click.Context) -> None:

@@ -6,10 +6,11 @@ import asyncio
 import os
 import select
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
 from kolo.cli.boundary import explain, render
-from kolo.cli.output import Status, dim, look, printable, talk
+from kolo.cli.output import STDOUT, Status, dim, look, printable, talk
 from kolo.errors import KoloError
 
 PIPE_BUF_BYTES = 4096
@@ -45,11 +46,36 @@ class Outlet:
         self._last = text[-1]
         shown = printable(text) if self.look.terminal else text
         shown = dim(shown, self.look) if faint else shown
-        data = memoryview(shown.encode(self._encoding, errors="replace"))
-        while data:
+        await self.write_bytes(shown.encode(self._encoding, errors="replace"))
+
+    async def write_bytes(self, data: bytes) -> None:
+        """As ``write``, for what is no text or is encoded already."""
+        left = memoryview(data)
+        while left:
             if not self._ready():
                 await self._wait()
-            data = data[os.write(self._fd, data[:PIPE_BUF_BYTES]) :]
+            left = left[self._some(left[:PIPE_BUF_BYTES]) :]
+
+    async def raw(self, text: str) -> None:
+        """As ``write``, with escape sequences that are ours."""
+        await self.write_bytes(text.encode(self._encoding, errors="replace"))
+
+    def at_once(self, text: str, *, if_ready: bool = False) -> None:
+        """As ``raw``, and wait for a terminal that is held, or with ``if_ready`` let it be."""
+        if not if_ready or self._ready():
+            os.write(self.fd, text.encode(self._encoding, errors="replace"))
+
+    @property
+    def fd(self) -> int:
+        return self._fd
+
+    def _some(self, data: memoryview) -> int:
+        """Write what the stream takes at once, and how much that was."""
+        try:
+            return os.write(self._fd, data)
+        except OSError as error:
+            error.filename = error.filename or STDOUT
+            raise
 
     def break_off(self) -> None:
         """Leave a terminal at the start of a line, unless it is held."""
@@ -74,15 +100,17 @@ class StandardScreen:
     """Answers to stdout; reasoning, remarks and what is going on to stderr, if a terminal.
 
     One line break is added to an answer that does not end in one. ``silent`` shows no answer:
-    the caller gathers it. Use it as a context manager, so that it leaves the line clean.
+    the caller gathers it; ``still`` writes over no line. Use it as a context manager, so that it
+    leaves the line clean.
     """
 
-    def __init__(self, *, silent: bool = False) -> None:
+    def __init__(self, *, silent: bool = False, still: bool = False) -> None:
+        self.show_thoughts = True
         self._silent = silent
         self._out = Outlet(sys.stdout)
         self._talks = sys.stderr is not None and sys.stderr.isatty()
         self._err = Outlet(sys.stderr) if self._talks else None
-        self._status = Status()
+        self._status = Status(still=still)
         self._timer: asyncio.TimerHandle | None = None
         self._model_is_there = False
 
@@ -110,6 +138,11 @@ class StandardScreen:
     def unloaded(self, model: str) -> None:
         self._model_is_there = False
 
+    def reading(self, fraction: float) -> None:
+        """How far a prompt has been read, 0 to 1."""
+        if self._timer is None:  # it has been waited for long enough that something is said
+            self._status.show("reading the prompt", fraction)
+
     def waiting(self) -> None:
         what = "reading the prompt" if self._model_is_there else "waiting for the model"
         self._show_later(what)
@@ -123,6 +156,7 @@ class StandardScreen:
         self._timer = asyncio.get_running_loop().call_later(QUIET_S, self._say, what)
 
     def _say(self, what: str) -> None:
+        self._timer = None
         self._out.break_off()
         self._status.show(what)
 
@@ -135,9 +169,26 @@ class StandardScreen:
         await self._out.write(text)
 
     async def reasoning(self, text: str) -> None:
-        if text and self._err is not None and not self._silent:
+        if text and self._err is not None and self.show_thoughts and not self._silent:
             self._settle()
             await self._err.write(text, faint=True)
+
+    async def show(self, text: str) -> None:
+        """A whole answer of before."""
+        await self.text(text)
+        await self.end()
+
+    def control(self, sequence: str) -> bool:
+        """Have the terminal do something; False where there is none that could."""
+        if self._out.look.redraw:
+            self._out.at_once(sequence)
+        return self._out.look.redraw
+
+    def aside(self) -> AbstractContextManager[None]:
+        """While this is held, others write on the terminal."""
+        self._settle()
+        self._out.break_off()
+        return nullcontext()
 
     def gap(self) -> None:
         """An empty line, on a terminal."""

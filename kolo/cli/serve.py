@@ -9,17 +9,19 @@ from typing import Any
 
 import click
 
-from kolo.cli.address import check_loopback
-from kolo.cli.named import plan
+from kolo.cli.address import check_exposure
+from kolo.cli.named import Plan, plan
 from kolo.cli.options import Text
-from kolo.cli.root import Command
+from kolo.cli.remote import json_option
+from kolo.cli.serve_options import ServeCommand
 from kolo.config import load_settings
+from kolo.config.rows import value_of
 from kolo.paths import find_paths
 
 
 @click.command(
     "serve",
-    cls=Command,
+    cls=ServeCommand,
     short_help="Serve models over HTTP.",
     examples=[
         ("kolo serve", "what the settings name and the built-in model, each loaded when asked for"),
@@ -28,56 +30,49 @@ from kolo.paths import find_paths
     ],
 )
 @click.argument("models", nargs=-1, type=Text(), metavar="[MODEL]...")
-@click.option("--host", type=Text(), metavar="H", help="Address to listen on.")
-@click.option("--port", type=int, metavar="P", help="Port to listen on; 0 takes a free one.")
-@click.option(
-    "--parallel", type=int, metavar="N", help="Requests that a model answers at the same time."
-)
-@click.option("--ctx", type=int, metavar="N", help="Tokens of context for each request.")
-@click.option("--threads", type=int, metavar="N", help="Threads while generating.")
-@click.option("--gpu-layers", type=int, metavar="N", help="Layers on GPUs; -1 is all.")
 @click.option(
     "--models-dir",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Serve every .gguf file in DIR, and in its folders, by its name.",
 )
-@click.option(
-    "--allow-unauthenticated",
-    is_flag=True,
-    help="Listen beyond this machine although anybody there can then use it.",
-)
+@json_option("One JSON object, on one line, when it listens: url, pid, models, loading, monitor.")
 def command(
     models: tuple[str, ...],
-    host: str | None,
-    port: int | None,
     models_dir: Path | None,
-    allow_unauthenticated: bool,
-    **loading: int | None,
+    as_json: bool,
+    **given: Any,
 ) -> int:
     """Serve models over HTTP, in OpenAI's API and others, until it is told to stop.
 
     Each model is loaded when it is first asked for; a MODEL named here is loaded at once and
-    known by that reference and by its file's name. --parallel, --ctx, --threads and
-    --gpu-layers are for the MODELs named, and for all others whose own settings do not say.
+    known by that reference and by its file's name. Options of how models are loaded are for the
+    MODELs named, and for all others whose own settings do not say.
 
     Ctrl-C (or SIGTERM) stops it: running answers may end first, and a second one ends them.
+    SIGHUP has it read its settings anew (kolo reload), SIGUSR1 open its log anew.
+
+    Every option is a key of config.toml and a variable too: --stop-timeout is stop_timeout in
+    [server], and KOLO_SERVER_STOP_TIMEOUT.
     """
-    flags = {name: value for name, value in loading.items() if value is not None}
-    overrides: dict[str, tuple[str, Any]] = {
-        f"engine.{name}": (f"--{name.replace('_', '-')}", value) for name, value in flags.items()
-    }
-    if host is not None:
-        overrides["server.host"] = ("--host", host)
-    if port is not None:
-        overrides["server.port"] = ("--port", port)
-    settings = load_settings(overrides=overrides)
-    if not allow_unauthenticated:
-        check_loopback(settings.server.host)
-    what = plan(settings, models, flags, models_dir)
+    assert isinstance(command, ServeCommand)
+    overrides = command.overrides(given)
+
+    def read() -> Plan:
+        """Everything, as it is now: at the start, and for each reload."""
+        settings = load_settings(overrides=overrides)
+        flags = {
+            key.removeprefix("engine."): value_of(settings, key)
+            for key in overrides
+            if key.startswith("engine.")
+        }
+        return plan(settings, models, flags, models_dir)
+
+    what = read()
     paths = find_paths(os.environ)
     paths.create()
+    check_exposure(what.settings, paths)
 
     from kolo.cli.serving import run  # the web framework: --help is quick without it
 
-    return asyncio.run(run(what, paths))
+    return asyncio.run(run(what, paths, read, as_json=as_json))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import textwrap
 from typing import Any
 
 import click
 
 from kolo.cli.facts import Facts, facts
-from kolo.cli.grid import Column, print_grid
+from kolo.cli.grid import Column, print_grid, print_line
 from kolo.cli.ls import params_text
 from kolo.cli.options import Text
 from kolo.cli.output import look, printable
@@ -61,30 +59,17 @@ def command(model: str, template: bool, metadata: bool, as_json: bool) -> None:
 
 
 def _print(told: Facts) -> None:
-    click.echo(printable(told.name))
+    print_line(told.name)
     for label, text in [*_lines(told), *((k, _short(v)) for k, v in told.extras.items())]:
-        click.echo(_wrapped(label, printable(text)))
-    click.echo(f"\nmemory for {told.parallel} request{'s' * (told.parallel != 1)} at a time")
+        print_line(f"  {label:13} {text}", indent=" " * 16)
+    click.echo("")
+    print_line(f"memory for {told.parallel} request{'s' * (told.parallel != 1)} at a time")
     rows = [
         [str(m.ctx), size_text(m.total_bytes), "fits" if m.fits else "does not fit now"]
         for m in told.memory
     ]
     print_grid([Column("CONTEXT", number=True), Column("MEMORY", number=True), Column("")], rows)
-    click.echo(f"{size_text(told.memory_free_bytes)} are free")
-
-
-def _wrapped(label: str, text: str) -> str:
-    """The text beside its label, in lines that a terminal has room for."""
-    if not look(sys.stdout).terminal:
-        return f"  {label:13} {text}"
-    return textwrap.fill(
-        text,
-        width=max(40, shutil.get_terminal_size().columns - 1),
-        initial_indent=f"  {label:13} ",
-        subsequent_indent=" " * 16,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    print_line(f"{size_text(told.memory_free_bytes)} are free")
 
 
 def _lines(told: Facts) -> list[tuple[str, str]]:
@@ -96,6 +81,12 @@ def _lines(told: Facts) -> list[tuple[str, str]]:
         f"{told.template_chars} characters, for {', '.join(told.templates)}"
         if told.templates
         else "none"
+    )
+    saved = (
+        f"{told.saved_prefixes} cached prefix{'es' * (told.saved_prefixes != 1)}, "
+        f"{size_text(told.saved_bytes)}"
+        if told.saved_prefixes
+        else ""
     )
     lines = [
         ("what", f"{told.architecture}, {told.purpose}"),
@@ -113,6 +104,7 @@ def _lines(told: Facts) -> list[tuple[str, str]]:
         ("source", told.source),
         ("file", told.path),
         ("aliases", ", ".join(told.aliases)),
+        ("saved", saved),
     ]
     for version in told.versions:
         mark = ", in use" if version.in_use else ""
@@ -128,7 +120,8 @@ def _print_template(header: Header, title: str, as_json: bool) -> None:
     elif not templates:
         raise ModelNotFound(f"{title} has no chat template in its file")
     else:
-        click.echo(templates.get("default") or next(iter(templates.values())))
+        text = templates.get("default") or next(iter(templates.values()))
+        click.echo(printable(text) if look(sys.stdout).terminal else text)
 
 
 def _print_metadata(header: Header, as_json: bool) -> None:
@@ -136,7 +129,7 @@ def _print_metadata(header: Header, as_json: bool) -> None:
         print_json({key: _plain(value) for key, value in header.metadata.items()})
         return
     for key, value in sorted(header.metadata.items()):
-        click.echo(printable(f"{key} = {_short(str(_plain(value)))}").replace("\n", "\\n"))
+        print_line(f"{key} = {_short(str(_plain(value)))}".replace("\n", "\\n"))
 
 
 def _plain(value: Any) -> Any:

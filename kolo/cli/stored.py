@@ -12,10 +12,10 @@ from kolo.models.store import Store
 
 def stored_model(reference: str, settings: Settings, store: Store, verb: str) -> Stored:
     """The model of the store. Raises as ``resolve``, and UsageError for what is not the
-    store's, saying whose it is, or for an alias of it."""
+    store's, saying whose it is; and for an alias, if ``verb`` is to remove what is meant."""
     if stored := store.models().get(reference):
         return stored
-    if target := aliases(settings).get(reference):
+    if verb == "rm" and (target := aliases(settings).get(reference)):
         raise UsageError(
             f"{reference!r} is an alias of {target!r}",
             hint=f"kolo {verb} {target}, or kolo alias --remove {reference}",

@@ -6,50 +6,53 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import click
 import msgspec
 
 from kolo.chat.stats import short_count
-from kolo.cli.output import fitting, look, printable
+from kolo.cli.grid import Column, print_grid, print_line
+from kolo.cli.output import Status, look, printable
 
 if TYPE_CHECKING:
     from kolo.client.engines import EngineView
 
-_WIDE = 10_000
+_COLUMNS = [
+    Column("ID", flexible=True),
+    Column("STATE"),
+    Column("SLOTS", number=True),
+    Column("CTX", number=True),
+    Column("MEMORY", number=True),
+    Column("PID", number=True),
+    Column("IDLE"),
+]
 _UNITS_S = ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
 _STATES = ("loaded", "loading", "unloading", "failed", "unloaded")
 
 
 def print_json(value: Any) -> None:
-    """One JSON document to stdout, indented."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    """One JSON document to stdout, indented; in UTF-8 whatever the terminal has (RFC 8259)."""
+    write_json(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def print_json_line(value: Any) -> None:
+    """One line of JSON to stdout."""
+    write_json(msgspec.json.encode(value))
+
+
+def write_json(document: bytes) -> None:
+    """A document that is encoded already, and a line break."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(document + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def print_engines(engines: list[EngineView]) -> None:
     """A table to stdout; why an engine failed, below it."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    how = look(sys.stdout)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("ID", "STATE", "SLOTS", "CTX", "MEMORY", "PID", "IDLE"):
-        numbers = name in ("SLOTS", "CTX", "MEMORY", "PID")
-        table.add_column(
-            name, justify="right" if numbers else "left", no_wrap=True, overflow="ellipsis"
-        )
-    for engine in sorted(engines, key=lambda one: (_STATES.index(one.state), one.engine_id)):
-        style = "dim" if engine.state == "unloaded" else ""
-        table.add_row(*(Text(fitting(cell, how)) for cell in _cells(engine)), style=style)
-    console = Console(
-        no_color=not how.colour, highlight=False, width=None if how.terminal else _WIDE
-    )
-    with console.capture() as drawn:
-        console.print(table)
-    click.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+    ordered = sorted(engines, key=lambda one: (_STATES.index(one.state), one.engine_id))
+    faint = [engine.state == "unloaded" for engine in ordered]
+    print_grid(_COLUMNS, [_cells(engine) for engine in ordered], faint=faint)
     for engine in engines:
         if engine.error:
-            click.echo(printable(f"{engine.engine_id}: {engine.error}"))
+            print_line(f"{engine.engine_id}: {engine.error}")
 
 
 def engine_line(engine: EngineView) -> str:
@@ -63,12 +66,14 @@ def engine_line(engine: EngineView) -> str:
 
 
 class LoadBar:
-    """The bar of a load on stderr; nothing where that is no terminal. A context manager."""
+    """The bar of a load on stderr; where no bar can be drawn, a line. A context manager."""
 
     def __init__(self, name: str) -> None:
         self._progress: Any = None
         self._task: Any = None
-        if look(sys.stderr).terminal:
+        self._name = printable(name)
+        self._status = Status()
+        if look(sys.stderr).redraw:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
@@ -79,13 +84,14 @@ class LoadBar:
                 console=Console(stderr=True, no_color=not look(sys.stderr).colour),
                 transient=True,
             )
-            self._name = printable(name)
             self._task = self._progress.add_task(f"loading {self._name}", total=None)
 
     def show(self, stage: str, fraction: float) -> None:
         """How far the stage of the load is, 0 to 1."""
-        if self._progress is not None:
-            text = f"loading {self._name}: {stage}" if stage else f"loading {self._name}"
+        text = f"loading {self._name}: {stage}" if stage else f"loading {self._name}"
+        if self._progress is None:
+            self._status.show(text, fraction)
+        else:
             self._progress.update(self._task, description=text, completed=fraction, total=1.0)
 
     def __enter__(self) -> LoadBar:
@@ -105,7 +111,7 @@ class LoadBar:
 
 def _cells(engine: EngineView) -> list[str]:
     return [
-        printable(engine.engine_id),
+        engine.engine_id,
         f"loading {engine.progress:.0%}" if engine.state == "loading" else engine.state,
         _slots(engine),
         "" if engine.ctx is None else str(engine.ctx),

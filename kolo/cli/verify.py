@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from kolo.cli.grid import print_line
 from kolo.cli.options import Text
-from kolo.cli.output import Status, printable, talk
+from kolo.cli.output import Status, talk
 from kolo.cli.remote import json_option
 from kolo.cli.root import Command
 from kolo.cli.stored import stored_model
@@ -47,7 +48,7 @@ def command(names: tuple[str, ...], all_versions: bool, as_json: bool) -> int:
         print_json(findings)
     else:
         for finding in findings:
-            click.echo(printable(_line(finding)))
+            print_line(_line(finding))
         for remark in remarks:
             talk(remark)
         _advise(bad, store)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from kolo.client.http import error_in
 from kolo.client.sse import Event
 from kolo.errors import InternalError, ServerUnreachable
-from kolo.types import Delta, FinishReason, Generated, Timings, ToolCallDelta, Usage
+from kolo.types import (
+    Delta,
+    FinishReason,
+    Generated,
+    Timings,
+    TokenLogprob,
+    ToolCallDelta,
+    Usage,
+)
+
+_UNTOLD = -1
+"""A token id that a reply does not tell."""
 
 
 class _Function(Struct, frozen=True):
@@ -30,12 +41,56 @@ class _Delta(Struct, frozen=True):
     tool_calls: list[_Call] | None = None
 
 
+class _Likely(Struct, frozen=True):
+    token: str
+    logprob: float
+    codes: list[int] | None = field(default=None, name="bytes")
+
+    def raw(self) -> bytes:
+        return self.token.encode() if self.codes is None else bytes(self.codes)
+
+
+class _Token(_Likely, frozen=True):
+    top_logprobs: list[_Likely] = []
+
+
+class _Scores(Struct, frozen=True):
+    content: list[_Token] = []
+    """Of a chat."""
+    tokens: list[str] = []
+    """Of a completion, as are the next two."""
+    token_logprobs: list[float | None] = []
+    top_logprobs: list[dict[str, float] | None] = []
+
+    def read(self, n_top: int) -> list[TokenLogprob]:
+        """The tokens; their ids are not told. A completion tells the drawn one among the likeliest
+        even where it is none of them, so that there may be one too many."""
+        scored = [
+            TokenLogprob(
+                _UNTOLD,
+                token.token,
+                token.raw(),
+                token.logprob,
+                [(_UNTOLD, top.token, top.raw(), top.logprob) for top in token.top_logprobs],
+            )
+            for token in self.content
+        ]
+        for text, logprob, top in zip(
+            self.tokens, self.token_logprobs, self.top_logprobs, strict=False
+        ):
+            ranked = sorted((top or {}).items(), key=lambda each: -each[1])[:n_top]
+            likeliest = [(_UNTOLD, other, other.encode(), score) for other, score in ranked]
+            scored.append(TokenLogprob(_UNTOLD, text, text.encode(), logprob or 0.0, likeliest))
+        return scored
+
+
 class _Choice(Struct, frozen=True):
     index: int = 0
     delta: _Delta = _Delta()
     """Of a chat."""
     text: str = ""
     """Of a completion."""
+    logprobs: _Scores | None = None
     finish_reason: FinishReason | None = None
 
 
@@ -66,18 +121,31 @@ class _Timings(Struct, frozen=True):
     ttft_ms: float = 0.0
 
 
+class _Progress(Struct, frozen=True):
+    """Of reading the prompt, in tokens; what was in the cache counts as read."""
+
+    total: int = 0
+    cache: int = 0
+    processed: int = 0
+
+
 class _Chunk(Struct, frozen=True):
     choices: list[_Choice] = []
     usage: _Usage | None = None
     timings: _Timings | None = None
+    prompt_progress: _Progress | None = None
 
 
 class Answer:
     """Reads a reply. ``result`` is there once it has ended well."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(
+        self, seed: int, n_top: int = 0, reading: Callable[[float], None] | None = None
+    ) -> None:
         self.result: Generated | None = None
         self._seed = seed
+        self._n_top = n_top
+        self._reading = reading
         self._ends: list[Delta] = []
         """The last delta of each choice; they wait for the usage, which tells their tokens."""
         self._told = 0
@@ -112,6 +180,9 @@ class Answer:
             raise told
         self._usage = chunk.usage or self._usage
         self._timings = chunk.timings or self._timings
+        progress = chunk.prompt_progress
+        if progress is not None and progress.total and self._reading is not None:
+            self._reading(progress.processed / progress.total)
         return [self._delta(choice, chunk.timings) for choice in chunk.choices]
 
     def _delta(self, choice: _Choice, timings: _Timings | None) -> Delta:
@@ -134,6 +205,7 @@ class Answer:
             n_tokens=n_tokens,
             reasoning=delta.reasoning_content or "",
             tool_calls=calls,
+            logprobs=choice.logprobs.read(self._n_top) if choice.logprobs else [],
             finish=choice.finish_reason,
         )
 

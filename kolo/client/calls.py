@@ -9,12 +9,12 @@ from msgspec import Struct
 from kolo.client.http import Http
 from kolo.client.question import messages_of
 from kolo.errors import InternalError, Unsupported
+from kolo.stats import EngineStats, SlotStats
 from kolo.types import (
     Detokenize,
     Detokenized,
     Embed,
     Embedded,
-    EngineStats,
     Inspect,
     Operation,
     Render,
@@ -22,7 +22,6 @@ from kolo.types import (
     Rerank,
     Reranked,
     Result,
-    SlotStats,
     Tokenize,
     Tokenized,
 )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Protocol
 
 from kolo.client.answer import Answer
-from kolo.client.calls import call
 from kolo.client.engines import find_engine, load
 from kolo.client.http import Http
 from kolo.client.question import body_of, path_of, with_seed
+from kolo.errors import Forbidden
 from kolo.types import Delta, Generate, Generated, Operation, Result
 
 
@@ -53,17 +53,23 @@ class RemoteConnection:
         self._watcher = watcher
         self._called = called or {}
 
-    async def generate(self, model: str, op: Generate) -> RemoteStream:
+    async def generate(
+        self, model: str, op: Generate, *, reading: Callable[[float], None] | None = None
+    ) -> RemoteStream:
         op, name = with_seed(op), self._called.get(model, model)
         body = body_of(name, op)
+        if reading is not None:
+            body["return_progress"] = True
         await self._load(name)
-        answer = Answer(op.sampling.seed or 0)
+        answer = Answer(op.sampling.seed or 0, op.top_logprobs, reading)
         async with AsyncExitStack() as held:
             events = await held.enter_async_context(self._http.events("POST", path_of(op), body))
             deltas = await held.enter_async_context(aclosing(answer.read(events)))
             return RemoteStream(answer, deltas, held.pop_all())
 
     async def call(self, model: str, op: Operation) -> Result:
+        from kolo.client.calls import call  # kolo complete does without
+
         name = self._called.get(model, model)
         await self._load(name)
         return await call(self._http, name, op)
@@ -72,11 +78,12 @@ class RemoteConnection:
         """Have the model loaded while somebody watches; else the request itself does it."""
         if self._watcher is None:
             return
-        engine = await find_engine(self._http, model)
-        if engine is None or engine.state == "loaded":
-            return
         show = self._watcher.loading
-        try:
-            await load(self._http, {"model": model}, lambda stage, share: show(model, share))
-        finally:
-            show(model, None)
+        with suppress(Forbidden):  # a key may be good for asking and for nothing else
+            engine = await find_engine(self._http, model)
+            if engine is None or engine.state == "loaded":
+                return
+            try:
+                await load(self._http, {"model": model}, lambda stage, share: show(model, share))
+            finally:
+                show(model, None)

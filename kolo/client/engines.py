@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 
 from kolo.client.http import Http
-from kolo.models.folder import stem
+
+if TYPE_CHECKING:
+    from kolo.manager.outlook import Outlook
 
 Progress = Callable[[str, float], None]
 """Is told a stage of a load and how far it is, 0 to 1."""
@@ -93,6 +95,8 @@ async def load(http: Http, how: dict[str, Any], progress: Progress) -> str:
     Raises what the load failed with, or ServerUnreachable. A caller that goes away leaves the
     load running.
     """
+    from kolo.models.folder import stem
+
     waiting = http.post("/models/load", {**how, "wait": True}, _Loaded, timeout_s=None)
     loading = asyncio.ensure_future(waiting)
     names = {how.get("id"), how["model"], stem(Path(how["model"]))}  # a path's engine has either
@@ -113,6 +117,14 @@ async def start_load(http: Http, how: dict[str, Any]) -> str:
     """As ``load``, and do not wait."""
     loaded: _Loaded = await http.post("/models/load", {**how, "wait": False}, _Loaded)
     return loaded.id
+
+
+async def foresee(http: Http, how: dict[str, Any]) -> Outlook:
+    """What ``load`` would come to now; nothing is done."""
+    from kolo.manager.outlook import Outlook  # heavy, and nobody else here needs it
+
+    told = await http.post("/models/load", {**how, "dry_run": True}, dict[str, msgspec.Raw])
+    return msgspec.json.decode(told["outlook"], type=Outlook)
 
 
 async def unload(http: Http, id: str, *, force: bool = False) -> bool:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+)
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
-import httpx2
 import msgspec
 
+from kolo.beacon import key_for, own_server
 from kolo.client.sse import Event, Reader
+from kolo.client.transport import Broken, Reply, Silent, Transport, Unreached
 from kolo.errors import (
     AuthFailed,
     Busy,
@@ -35,12 +42,7 @@ class Http:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._client = httpx2.AsyncClient(
-            base_url=url,
-            # A proxy for the web is none for this machine.
-            trust_env=urlsplit(url).hostname not in LOCAL,
-            limits=httpx2.Limits(max_connections=None),
-        )
+        self._transport = _transport(url)
 
     async def __aenter__(self) -> Http:
         return self
@@ -51,7 +53,7 @@ class Http:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def get(self, path: str, type_: Any = Any, *, query: Query = None) -> Any:
         """The JSON reply of ``path`` as ``type_``. Raises ServerUnreachable, or the server's own
@@ -80,19 +82,14 @@ class Http:
     ) -> AsyncIterator[AsyncIterator[Event]]:
         """The events of a stream as they come. Leaving the block closes the connection, by which
         the server knows. Raises as ``get``, at the start or on the way."""
+        key = key_for(self.url)
         async with AsyncExitStack() as held:
             with self._troubles():
-                response = await held.enter_async_context(
-                    self._client.stream(
-                        method,
-                        path,
-                        timeout=_timeout(SILENCE_S),
-                        **_content(body),
-                    )
-                )
-                if response.status_code != 200:
-                    raise _error_of(response, await response.aread())
-            yield await held.enter_async_context(aclosing(self._read(response)))
+                asked = self._asked(method, path, body, key, SILENCE_S)
+                reply = await held.enter_async_context(asked)
+                if reply.status != 200:
+                    raise self._error_of(path, reply, await _whole(reply), key)
+            yield await held.enter_async_context(aclosing(self._read(reply)))
 
     async def _ask(
         self,
@@ -103,43 +100,69 @@ class Http:
         query: Query,
         timeout_s: float | None,
     ) -> Any:
-        timeout = _timeout(timeout_s)
+        target = f"{path}?{urlencode(query)}" if query else path
+        key = key_for(self.url)
         with self._troubles():
-            response = await self._client.request(
-                method, path, params=query, timeout=timeout, **_content(body)
-            )
-        if response.status_code >= 300:
-            raise _error_of(response, response.content)
+            async with self._asked(method, target, body, key, timeout_s) as reply:
+                data = await _whole(reply)
+        if reply.status >= 300:
+            raise self._error_of(path, reply, data, key)
         try:
-            return msgspec.json.decode(response.content, type=type_)
+            return msgspec.json.decode(data, type=type_)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _stranger(self.url, f"{method} {path}: {error}") from error
 
-    async def _read(self, response: httpx2.Response) -> AsyncGenerator[Event, None]:
+    def _asked(
+        self, method: str, target: str, body: Any, key: str, read_s: float | None
+    ) -> AbstractAsyncContextManager[Reply]:
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        data = None if body is None else msgspec.json.encode(body)
+        return self._transport.asked(method, target, data, headers, read_s)
+
+    async def _read(self, reply: Reply) -> AsyncGenerator[Event, None]:
         reader = Reader()
         with self._troubles():
-            async for piece in response.aiter_bytes():
-                for event in reader.feed(piece):
-                    yield event
+            async with aclosing(reply.pieces()) as pieces:
+                async for piece in pieces:
+                    for event in reader.feed(piece):
+                        yield event
+
+    def _error_of(self, path: str, reply: Reply, body: bytes, key: str) -> KoloError:
+        if reply.status == 401 and key != key_for(self.url):  # each start has a token of its own
+            return ServerUnreachable(
+                f"the server at {self.url} has just started again", hint="the same once more"
+            )
+        told = error_in(body)
+        if told is None:
+            return _stranger(self.url + path, f"it answered {reply.status}")
+        if type(told) is InternalError:  # a word that is no error of ours, such as "not_found"
+            cls = _BY_STATUS.get(reply.status, UsageError if reply.status < 500 else InternalError)
+            told = cls(told.message, hint=told.hint, param=told.param)
+        retry_after = reply.header("retry-after")
+        if retry_after.isdecimal():
+            told.retry_after_s = float(retry_after)
+        return told
 
     @contextmanager
     def _troubles(self) -> Iterator[None]:
         """What goes wrong between here and the server, in our words."""
         try:
             yield
-        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+        except Unreached as error:
             raise ServerUnreachable(
                 f"no server answers at {self.url}",
                 hint="kolo serve, or --url with the address of one that runs",
             ) from error
-        except httpx2.TimeoutException as error:
+        except Silent as error:
             raise ServerUnreachable(
                 f"the server at {self.url} has gone silent",
                 hint="Look at what it prints, and start it again if it hangs.",
             ) from error
-        except (httpx2.RequestError, httpx2.InvalidURL) as error:
+        except Broken as error:
             raise ServerUnreachable(
-                f"the server at {self.url} went away: {error or type(error).__name__}",
+                f"the server at {self.url} went away: {error}",
                 hint="Look at what it printed, and start it again: kolo serve",
             ) from error
 
@@ -170,20 +193,6 @@ def error_in(data: bytes) -> KoloError | None:
     return cls(error.bare(), hint=error.hint, param=error.param)
 
 
-def _error_of(response: httpx2.Response, body: bytes) -> KoloError:
-    told = error_in(body)
-    status = response.status_code
-    if told is None:
-        return _stranger(str(response.request.url), f"it answered {status}")
-    if type(told) is InternalError:  # a word that is no error of ours, such as "not_found"
-        cls = _BY_STATUS.get(status, UsageError if status < 500 else InternalError)
-        told = cls(told.message, hint=told.hint, param=told.param)
-    retry_after = response.headers.get("Retry-After", "")
-    if retry_after.isdecimal():
-        told.retry_after_s = float(retry_after)
-    return told
-
-
 _BY_STATUS: dict[int, type[KoloError]] = {401: AuthFailed, 403: AuthFailed, 429: Busy, 503: Busy}
 
 
@@ -205,14 +214,22 @@ def _stranger(url: str, what: str) -> ServerUnreachable:
     )
 
 
-def _timeout(read_s: float | None) -> httpx2.Timeout:
-    return httpx2.Timeout(SILENCE_S, connect=CONNECT_S, read=read_s)
+async def _whole(reply: Reply) -> bytes:
+    return b"".join([piece async for piece in reply.pieces()])
 
 
-def _content(body: Any) -> dict[str, Any]:
-    if body is None:
-        return {}
-    return {
-        "content": msgspec.json.encode(body),
-        "headers": {"Content-Type": "application/json"},
-    }
+def _transport(url: str) -> Transport:
+    """For this machine what is light to import, and takes no proxy."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        from kolo.client.plain import PlainTransport
+
+        return PlainTransport(url, CONNECT_S)
+    if parts.scheme == "http" and parts.hostname in LOCAL and parts.username is None:
+        from kolo.client.plain import PlainTransport
+
+        return PlainTransport(url, CONNECT_S)
+    from kolo.client.web import WebTransport
+
+    own = own_server(url)
+    return WebTransport(url, CONNECT_S, own.certificate if own is not None else "")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from kolo.config import Settings
 from kolo.errors import BadParameter, KoloError
-from kolo.models.resolve import resolve
 
 
 def file_of(reference: str, settings: Settings) -> Path | None:
@@ -16,6 +15,10 @@ def file_of(reference: str, settings: Settings) -> Path | None:
     ModelNotFound for a .gguf file that is not there, BadParameter for one whose path no JSON
     can hold.
     """
+    if _can_only_be_a_name(reference):
+        return None
+    from kolo.models.resolve import resolve  # reads the store, which a mere name need not wait for
+
     try:
         spec = resolve(reference, settings)
     except KoloError:
@@ -33,3 +36,13 @@ def file_of(reference: str, settings: Settings) -> Path | None:
             param="model",
         ) from None
     return spec.path
+
+
+def _can_only_be_a_name(reference: str) -> bool:
+    """Whether no file is meant, nor a source: those have a slash or a colon."""
+    if set(reference) & set("/:~") or reference.lower().endswith(".gguf"):
+        return False
+    try:
+        return not Path(reference).exists()
+    except OSError:  # no file can have such a name
+        return True

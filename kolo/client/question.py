@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ def with_seed(op: Generate) -> Generate:
     """``op`` with a seed: a reply does not tell which one was drawn, so it is drawn here."""
     if op.sampling.seed is not None and op.sampling.seed >= 0:
         return op
-    sampling = msgspec.structs.replace(op.sampling, seed=secrets.randbits(32))
+    sampling = msgspec.structs.replace(op.sampling, seed=int.from_bytes(os.urandom(4)))
     return msgspec.structs.replace(op, sampling=sampling)
 
 
@@ -44,6 +44,8 @@ def body_of(model: str, op: Generate) -> dict[str, Any]:
         body["cache_prompt"] = False
     if op.user:
         body["user"] = op.user
+    if op.logprobs:
+        body |= _scores(op)
     if op.constraint is not None:
         body |= _constraint(op.constraint)
     return body | (_chat(op.input) if isinstance(op.input, Chat) else _prompt(op.input))
@@ -56,10 +58,8 @@ def messages_of(chat: Chat) -> dict[str, Any]:
 
 def _refuse(op: Generate) -> None:
     unsaid = {
-        "logprobs": op.logprobs,
         "prompt_logprobs": op.prompt_logprobs,
         "deadline_ms": op.deadline_ms is not None,
-        "constraint.choices": op.constraint is not None and op.constraint.choices is not None,
     }
     if isinstance(op.input, Chat):
         reasoning = op.input.reasoning
@@ -76,12 +76,26 @@ def _refuse(op: Generate) -> None:
         )
 
 
+def _scores(op: Generate) -> dict[str, Any]:
+    if isinstance(op.input, Chat):
+        return {"logprobs": True, "top_logprobs": op.top_logprobs}
+    return {"logprobs": op.top_logprobs}
+
+
 def _constraint(constraint: Constraint) -> dict[str, Any]:
     if constraint.grammar is not None:
         return {"grammar": constraint.grammar}
     if constraint.json_schema is not None:
         return {"json_schema": constraint.json_schema}
+    if constraint.choices is not None:
+        return {"grammar": f"root ::= {' | '.join(map(_literal, constraint.choices))}"}
     return {"json_schema": {"type": "object"}}
+
+
+def _literal(text: str) -> str:
+    """Text in GBNF, where a server has no word for choices."""
+    plain = (char if char.isascii() and char.isalnum() else f"\\U{ord(char):08x}" for char in text)
+    return f'"{"".join(plain)}"'
 
 
 def _prompt(prompt: Prompt) -> dict[str, Any]:

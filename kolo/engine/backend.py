@@ -113,10 +113,11 @@ class KV(Protocol):
         """Make ``target`` hold the first ``length`` tokens of ``source``."""
         ...
 
-    def save(self, slot: int) -> bytes: ...
+    def save(self, slot: int) -> bytearray: ...
 
-    def restore(self, slot: int, blob: bytes) -> bool:
-        """False, with the slot left empty, when the blob does not fit this context."""
+    def restore(self, slot: int, blob: bytes | bytearray, n_tokens: int) -> bool:
+        """False, with the slot left empty, when the blob is not that of ``n_tokens`` tokens or
+        does not fit this context."""
         ...
 
 
@@ -148,6 +149,11 @@ class ChainSpec(Protocol):
 class Backend(KV, Protocol):
     @property
     def info(self) -> ModelInfo: ...
+
+    @property
+    def build(self) -> str:
+        """Which code computes the KV; empty when there is none to be saved."""
+        ...
 
     @property
     def vocab(self) -> Vocab: ...

@@ -33,7 +33,7 @@ class Rules:
     min_tokens: int = 0
     stops: tuple[str, ...] = ()
     turn_ends: tuple[str, ...] = ()
-    """Text by which the model's family ends a turn; it stops like ``stops``, unreported."""
+    """By which the model's family, or the load, ends a turn; they stop like ``stops``, untold."""
     logprobs: bool = False
     top_logprobs: int = 0
     reasoning_budget: int | None = None

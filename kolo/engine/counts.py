@@ -9,7 +9,7 @@ from kolo.engine.choice import Choice
 from kolo.engine.job import Job
 from kolo.engine.prefix import PrefixCache
 from kolo.engine.scheduler import Scheduler, Sequence
-from kolo.types import EngineStats, SlotStats
+from kolo.stats import EngineStats, SlotStats
 
 Owners = Mapping[Sequence, tuple[Job, Choice]]
 
@@ -43,7 +43,7 @@ class Counts:
                 _slot_stats(slot.id, len(slot.tokens), busy.get(slot.id), owners)
                 for slot in cache.slots
             ],
-            waiting=len(scheduler.waiting),
+            waiting=scheduler.waiting,
             running=len(scheduler.running),
             n_ctx=n_ctx,
             steps=self.steps,
@@ -60,6 +60,8 @@ class Counts:
             draft_accepted=self.draft_accepted,
             store_bytes=cache.store.used_bytes,
             store_entries=len(cache.store),
+            saved_bytes=cache.saved.n_bytes if cache.saved is not None else 0,
+            saved_entries=len(cache.saved.entries) if cache.saved is not None else 0,
             python_us=self.python_s * 1e6,
             backend_us=self.backend_s * 1e6,
         )

@@ -99,6 +99,7 @@ class FakeVocab:
 
 class FakeBackend:
     costs_vary = False
+    build = "fake"
 
     def __init__(self, script: Script, params: LoadParams) -> None:
         self.vocab = FakeVocab()
@@ -204,12 +205,14 @@ class FakeBackend:
             raise InternalError("the target of a copy is not empty")
         self._kv[target] = self._kv[source][:length]
 
-    def save(self, slot: int) -> bytes:
-        return self._kv[slot].tobytes()
+    def save(self, slot: int) -> bytearray:
+        return bytearray(self._kv[slot].tobytes())
 
-    def restore(self, slot: int, blob: bytes) -> bool:
+    def restore(self, slot: int, blob: bytes | bytearray, n_tokens: int) -> bool:
         held = array("i")
         held.frombytes(blob)
+        if len(held) != n_tokens:
+            return False
         self._kv[slot] = held
         return True
 

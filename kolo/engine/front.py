@@ -23,10 +23,11 @@ from kolo.engine.prompt import TOOLS_TEMPLATE, Template
 from kolo.engine.sampling import Bias, Sampler, make_plan, needs_chain
 from kolo.engine.scheduler import Sequence
 from kolo.errors import BadParameter, ContextLengthExceeded, Unsupported
-from kolo.types import Chat, Generate, LoadParams, Prompt, Reasoning, Sampling
+from kolo.types import Chat, Generate, LoadParams, Message, Prompt, Reasoning, Sampling
 
 FORBIDDEN_BIAS = -100.0
 """OpenAI's scale: at or below this a token is never drawn."""
+_SYSTEM = frozenset({"system", "developer"})
 
 
 class Front:
@@ -37,6 +38,8 @@ class Front:
         self._vocab = backend.vocab
         info = backend.info
         self.defaults = _merge(params.sampling, info.sampling)
+        self._stops = tuple(params.stop or ())
+        self._system = params.system
         self.template = Template(
             params.chat_template or info.chat_template or None,
             bos_token=info.bos_token,
@@ -56,9 +59,9 @@ class Front:
         if self.template.source_kind == "default" and info.can_chat:
             self.notes.append("the file has no chat template; ChatML is used")
 
-    def prepare(self, request_id: int, op: Generate) -> Job:
-        """Raises the caller's errors: BadParameter, BadTemplate, BadGrammar,
-        ContextLengthExceeded, Unsupported."""
+    def prepare(self, request_id: int, op: Generate, share: str = "") -> Job:
+        """The job of a request; ``share`` is whose it is. Raises the caller's errors:
+        BadParameter, BadTemplate, BadGrammar, ContextLengthExceeded, Unsupported."""
         arrived_s = time.perf_counter()
         prompt, opens_reasoning = self._prompt(op.input)
         n_ctx = self._backend.n_ctx
@@ -77,6 +80,8 @@ class Front:
             self._choice(request_id, index, op, prompt, rules, seed, matcher, opens_reasoning)
             for index in range(op.n)
         ]
+        for choice in choices:
+            choice.sequence.share = share
         for choice in choices[1:]:
             choice.sequence.first = choices[0].sequence
         deadline_s = arrived_s + op.deadline_ms / 1000 if op.deadline_ms else None
@@ -86,7 +91,7 @@ class Front:
 
     def render(self, chat: Chat) -> str:
         self._must_chat()
-        return self.template.render(chat).text
+        return self.template.render(self._begun(chat)).text
 
     # The prompt ---------------------------------------------------------------------------
 
@@ -116,7 +121,7 @@ class Front:
             raise BadParameter(
                 "there are no messages", hint="send at least one message", param="messages"
             )
-        rendered = self.template.render(chat)
+        rendered = self.template.render(self._begun(chat))
         text = rendered.text
         bos = self._vocab.text(self._vocab.bos)
         if self._vocab.add_bos and bos:
@@ -124,6 +129,13 @@ class Front:
             text = text.removeprefix(bos)
         tokens = self._vocab.tokenize(text, add_special=True, parse_special=True)
         return tokens, rendered.opens_reasoning or self.dialect.opens_reasoning(rendered.text)
+
+    def _begun(self, chat: Chat) -> Chat:
+        """``chat``, with the system message of the load where it has none of its own."""
+        if not self._system or any(each.role in _SYSTEM for each in chat.messages):
+            return chat
+        first = Message(role="system", content=self._system)
+        return replace(chat, messages=[first, *chat.messages])
 
     def _infill(self, source: Prompt) -> array[int]:
         """Prefix, suffix, middle, in the model's own markers (llama.cpp's ``/infill`` order)."""
@@ -194,7 +206,7 @@ class Front:
             max_tokens=max_tokens,
             min_tokens=op.min_tokens,
             stops=tuple(op.stop),
-            turn_ends=self.dialect.stops if parsed else (),
+            turn_ends=(*(self.dialect.stops if parsed else ()), *self._stops),
             logprobs=op.logprobs,
             top_logprobs=op.top_logprobs,
             reasoning_budget=budget,

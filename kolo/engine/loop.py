@@ -32,7 +32,8 @@ from kolo.errors import (
     LoadFailed,
     internal,
 )
-from kolo.types import Delta, EngineStats, Generated, LoadParams
+from kolo.stats import EngineStats
+from kolo.types import Delta, Generated, LoadParams
 
 Item = Job | PooledJob | wire.Cancel | wire.Cores | wire.Submit | Alone | Farewell
 Send = Callable[..., None]

@@ -19,6 +19,8 @@ class PooledJob:
     inputs: list[array[int]]
     rank: bool
     normalize: bool = True
+    share: str = ""
+    """Whose it is; those with work take turns."""
     vectors: list[list[float]] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     done: int = 0

@@ -2,7 +2,8 @@
 
 Every slot remembers the tokens whose KV it holds, also after its request has ended. A new
 sequence takes over the longest prefix found in any slot, running ones included, or in the
-host store, where KV goes when its slot is given away. The rules, in order:
+host store, where KV goes when its slot is given away, or saved on disk from before the model
+was last unloaded. The rules, in order:
 
 1. An idle slot whose cached tokens mostly continue into the new prompt is taken in place.
 2. Otherwise the sequence gets a slot beside those that are busy, since llama.cpp computes slots
@@ -16,10 +17,12 @@ Reuse is exact: only equal tokens at equal positions count.
 
 from __future__ import annotations
 
+import time
 from array import array
 from dataclasses import dataclass, field
 
 from kolo.engine.backend import KV
+from kolo.engine.saved import SavedPrefix, SavedPrefixes
 
 MIN_SPILL_TOKENS = 64
 """Shorter caches are cheaper to compute again than to keep."""
@@ -38,7 +41,7 @@ class Slot:
 @dataclass(slots=True, eq=False)
 class Stored:
     tokens: array[int]
-    blob: bytes
+    blob: bytes | bytearray
 
 
 @dataclass(slots=True)
@@ -46,6 +49,16 @@ class Counters:
     copies: int = 0
     spills: int = 0
     restores: int = 0
+
+
+@dataclass(slots=True)
+class Kept:
+    """What came of saving."""
+
+    n: int = 0
+    n_bytes: int = 0
+    left_out: int = 0
+    """Sequences that found no room or no time."""
 
 
 def common_prefix(a: array[int], b: array[int], limit: int) -> int:
@@ -74,17 +87,10 @@ class HostStore:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def best(self, tokens: array[int], limit: int, *, whole: bool) -> tuple[Stored | None, int]:
-        """The entry with the longest usable prefix, and its length; (None, 0) without one.
-
-        ``whole``: entries count only when all of their tokens are wanted.
-        """
-        found, length = None, 0
-        for entry in self._entries:
-            common = common_prefix(entry.tokens, tokens, limit)
-            if common > length and not (whole and common < len(entry.tokens)):
-                found, length = entry, common
-        return found, length
+    @property
+    def entries(self) -> list[Stored]:
+        """Least recently used first."""
+        return list(self._entries)
 
     def touch(self, entry: Stored) -> None:
         """Mark as used just now; an entry pushed out meanwhile stays out."""
@@ -97,7 +103,7 @@ class HostStore:
             self._entries.remove(entry)
             self.used_bytes -= len(entry.blob)
 
-    def add(self, tokens: array[int], blob: bytes) -> None:
+    def add(self, tokens: array[int], blob: bytes | bytearray) -> None:
         """Keep a copy; entries that are a prefix of the new one are redundant and go."""
         if len(blob) > self.limit_bytes:
             return
@@ -117,10 +123,11 @@ class HostStore:
 
 
 class PrefixCache:
-    """The slots, what each holds, and the store behind them."""
+    """The slots, what each holds, the store behind them, and what is on disk."""
 
-    def __init__(self, kv: KV, store_bytes: int) -> None:
+    def __init__(self, kv: KV, store_bytes: int, saved: SavedPrefixes | None = None) -> None:
         self._kv = kv
+        self.saved = saved
         self.slots = [Slot(i) for i in range(kv.n_slots)]
         self.store = HostStore(store_bytes)
         self.counters = Counters()
@@ -179,6 +186,38 @@ class PrefixCache:
                 self._cut(slot, 0)
         self.store = HostStore(self.store.limit_bytes)
 
+    def save_all(self, deadline_s: float, max_bytes: int) -> Kept:
+        """Write to disk what is cached, the last used first, as much as ``max_bytes`` hold and
+        can be written before ``deadline_s`` (time.monotonic). What is there already stays."""
+        kept, done = Kept(), list[SavedPrefix]()
+        saved = self.saved
+        if saved is None:
+            return kept
+        busy_first = sorted(self.slots, key=lambda slot: (not slot.busy, -slot.last_used))
+        parked: list[Slot | Stored] = [*busy_first, *reversed(self.store.entries)]
+        for holder in parked:
+            if len(holder.tokens) < MIN_SPILL_TOKENS:
+                continue
+            if there := saved.find(holder.tokens):
+                done.append(there)
+                continue
+            if time.monotonic() > deadline_s:
+                kept.left_out += 1
+                continue
+            state = holder.blob if isinstance(holder, Stored) else self._kv.save(holder.id)
+            if kept.n_bytes + len(state) > max_bytes or not saved.keep(
+                holder.tokens, state, deadline_s
+            ):
+                kept.left_out += 1
+                continue
+            done.append(saved.entries[-1])
+            kept.n += 1
+            kept.n_bytes += len(state)
+        now_ns = time.time_ns()
+        for rank, entry in enumerate(reversed(done)):
+            saved.touch(entry, now_ns + rank)
+        return kept
+
     def _take(self, idle: list[Slot], tokens: array[int], limit: int, min_gain: int) -> Slot:
         reach = {slot.id: self._usable(slot, tokens, limit) for slot in self.slots}
         best = max(self.slots, key=lambda slot: (reach[slot.id], not slot.busy))
@@ -214,8 +253,16 @@ class PrefixCache:
         beside = self.slots[max(slot.id - 1, 0) : slot.id + 2]
         return sum(other.busy for other in beside if other is not slot)
 
-    def _stored(self, tokens: array[int], limit: int) -> tuple[Stored | None, int]:
-        return self.store.best(tokens, limit, whole=not self._kv.can_trim)
+    def _stored(self, tokens: array[int], limit: int) -> tuple[Stored | SavedPrefix | None, int]:
+        """What is parked with the longest usable prefix, and its length; (None, 0) without one.
+        Of equally long ones the store's, which is quicker to have than the disk's."""
+        found: Stored | SavedPrefix | None = None
+        length = 0
+        for entry in (*self.store.entries, *(self.saved.entries if self.saved else ())):
+            common = common_prefix(entry.tokens, tokens, limit)
+            if common > length and (self._kv.can_trim or common == len(entry.tokens)):
+                found, length = entry, common
+        return found, length
 
     def _usable(self, slot: Slot, tokens: array[int], limit: int) -> int:
         common = common_prefix(slot.tokens, tokens, limit)
@@ -237,17 +284,33 @@ class PrefixCache:
         target.tokens = source.tokens[:length]
         self.counters.copies += 1
 
-    def _restore(self, entry: Stored, target: Slot, length: int) -> None:
+    def _restore(self, entry: Stored | SavedPrefix, target: Slot, length: int) -> None:
         self._cut(target, 0)
-        if not self._kv.restore(target.id, entry.blob):
-            self.store.drop(entry)
+        if not self._fill(target, entry):
             return
-        self.store.touch(entry)
         target.tokens = array("i", entry.tokens)
         self.counters.restores += 1
-        if length == len(entry.tokens):
-            self.store.drop(entry)
+        if isinstance(entry, Stored):
+            self.store.touch(entry)
+            if length == len(entry.tokens):
+                self.store.drop(entry)
         self._cut(target, length)
+
+    def _fill(self, target: Slot, entry: Stored | SavedPrefix) -> bool:
+        """Give the slot what is parked; what does not fit is not tried again."""
+        if isinstance(entry, Stored):
+            if self._kv.restore(target.id, entry.blob, len(entry.tokens)):
+                return True
+            self.store.drop(entry)
+            return False
+        assert self.saved is not None
+        state = self.saved.read(entry)
+        if state is None:
+            return False
+        if self._kv.restore(target.id, state, len(entry.tokens)):
+            return True
+        self.saved.drop(entry)
+        return False
 
     def _spill(self, slot: Slot, keep: int = 0) -> None:
         """Save what a slot is about to lose, unless it is short or held elsewhere."""

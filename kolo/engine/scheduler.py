@@ -5,22 +5,26 @@ is left decides its part in the next batch: one token left means a decode row, m
 prefill. So a resumed sequence, a fork of an ``n > 1`` request and a full cache hit need no
 case of their own.
 
-Policy: first come first served. When both kinds of work exist they take turns, one decode
-batch and one prefill chunk, the chunk as long as fits the time budget, so that no stream waits
-longer than that for another's prompt. Only streams that have shown no more than their first
-token wait longer, for the short prompts that came with theirs: a decode of few rows costs nearly
-what one of many does, so that all of them end sooner. A sequence whose prompt is just being
-computed by another waits for it and then copies.
+Policy: first come first served within a share, and among shares whoever has least (``shares``).
+A share that has no slot while another has several gets one at once: the newest sequence of that
+one is paused, its KV saved, and it goes on when there is a slot for it again.
+
+When both kinds of work exist they take turns, one decode batch and one prefill chunk, the chunk
+as long as fits the time budget, so that no stream waits longer than that for another's prompt.
+Only streams that have shown no more than their first token wait longer, for the short prompts
+that came with theirs: a decode of few rows costs nearly what one of many does, so that all of
+them end sooner. A sequence whose prompt is just being computed by another waits for it and then
+copies.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from dataclasses import dataclass, field
 
 from kolo.engine.pace import PrefillPace
 from kolo.engine.prefix import PrefixCache, Slot, common_prefix
+from kolo.engine.shares import PROMPT_WEIGHT, Share, Shares
 
 HOLD_MS = 10_000.0
 """How long a stream may wait for its second token while prompts that came with it are read."""
@@ -41,6 +45,9 @@ class Sequence:
     first: Sequence | None = None
     """For the further choices of a request, its first one: they share its prompt whatever the
     copy costs, so that n answers cost one prefill."""
+    share: str = ""
+    """Whose it is."""
+    account: Share = field(default_factory=Share)
     slot: Slot | None = None
     n_cached: int = 0
     order: int = 0
@@ -87,7 +94,7 @@ class Scheduler:
         self.cache = cache
         self.pace = pace
         self._max_outputs = max_outputs
-        self.waiting: deque[Sequence] = deque()
+        self._shares = Shares()
         self.running: list[Sequence] = []
         self.admitted: list[Sequence] = []
         """Those that got their first slot in the last plan."""
@@ -100,7 +107,7 @@ class Scheduler:
         sequence.order = self._arrivals
         sequence.n_prompt = len(sequence.tokens)
         self._arrivals += 1
-        self.waiting.append(sequence)
+        sequence.account = self._shares.enter(sequence.share, sequence)
 
     def remove(self, sequence: Sequence) -> None:
         """The sequence is over, whatever the reason; its slot keeps the KV as cache."""
@@ -108,9 +115,18 @@ class Scheduler:
             self.running.remove(sequence)
             self.cache.release(sequence.slot)
             sequence.slot = None
+            sequence.account.running -= 1
             self._full = False
-        elif sequence in self.waiting:
-            self.waiting.remove(sequence)
+        elif sequence in sequence.account.waiting:
+            sequence.account.waiting.remove(sequence)
+        else:
+            return
+        self._shares.left(sequence.account)
+
+    @property
+    def waiting(self) -> int:
+        """Sequences without a slot."""
+        return len(self._shares)
 
     @property
     def idle(self) -> bool:
@@ -152,14 +168,17 @@ class Scheduler:
             for sequence in step.sequences:
                 assert sequence.slot is not None
                 sequence.slot.tokens.append(sequence.tokens[-1])
+                sequence.account.served += 1.0
             return
         for sequence, count in step.parts:
             assert sequence.slot is not None
             done = len(sequence.slot.tokens)
             sequence.slot.tokens.extend(sequence.tokens[done : done + count])
+            sequence.account.served += count * PROMPT_WEIGHT
 
     def make_room(self) -> bool:
-        """The KV cache is full: give up cached prefixes first, then the newest sequence.
+        """The KV cache is full: give up cached prefixes first, then the newest sequence of the
+        share that has most.
 
         False when a single sequence is all there is, so that nothing can be given up.
         """
@@ -167,33 +186,60 @@ class Scheduler:
             return True
         if len(self.running) < 2:
             return False
-        newest = max(self.running, key=lambda s: s.order)
-        assert newest.slot is not None
-        self.running.remove(newest)
-        self.cache.preempt(newest.slot)
-        newest.slot = None
-        self.waiting.appendleft(newest)
-        self.preemptions += 1
+        self._pause(max(self.running, key=lambda s: (s.account.running, s.order)))
         # Who was put back would only be put back again until somebody ends.
         self._full = True
         return True
 
+    def _pause(self, sequence: Sequence) -> None:
+        """Take its slot, and put it at the head of its queue."""
+        assert sequence.slot is not None
+        self.running.remove(sequence)
+        self.cache.preempt(sequence.slot)
+        sequence.slot = None
+        sequence.account.running -= 1
+        sequence.account.waiting.appendleft(sequence)
+        self.preemptions += 1
+
     def _admit(self) -> None:
         if self._full and self.running:
             return
-        while self.waiting and self.cache.has_idle():
-            head = self.waiting[0]
-            if head.reuse and self._is_being_computed(head):
-                return
+        while (head := self._next()) is not None:
             slot = self.cache.place(head.tokens, reuse=head.reuse, share=head.first is not None)
             assert slot is not None
-            self.waiting.popleft()
+            account = head.account
+            account.waiting.popleft()
+            account.running += 1
+            account.since = account.served
             head.slot = slot
             if not head.started:
                 head.started = True
                 head.n_cached = len(slot.tokens)
                 self.admitted.append(head)
             self.running.append(head)
+
+    def _next(self) -> Sequence | None:
+        """Who gets a slot now; there is one then."""
+        if self.cache.has_idle():
+            for share in self._shares.turns():
+                if not self._waits_for_prefix(share.waiting[0]):
+                    return share.waiting[0]
+            return None
+        for share in self._shares.starved():
+            head = share.waiting[0]
+            giver = self._shares.giver(share)
+            given = max(
+                (s for s in self.running if s.account is giver and not s.all_logits),
+                key=lambda s: s.order,
+                default=None,
+            )
+            if given is not None and not self._waits_for_prefix(head):
+                self._pause(given)
+                return head
+        return None
+
+    def _waits_for_prefix(self, head: Sequence) -> bool:
+        return head.reuse and self._is_being_computed(head)
 
     def _is_being_computed(self, head: Sequence) -> bool:
         """Whether a running prefill will soon hold a longer prefix than can be had now."""
@@ -214,7 +260,7 @@ class Scheduler:
     def _chunk(self, prefill: list[Sequence], *, alone: bool) -> Prefill:
         step = Prefill()
         left = self.pace.chunk(alone=alone)
-        for sequence in sorted(prefill, key=lambda s: s.order):
+        for sequence in sorted(prefill, key=lambda s: (s.account.served, s.order)):
             most = self._max_outputs if sequence.all_logits else left
             count = min(sequence.remaining, left, most)
             if not count or (sequence.all_logits and step.parts):

@@ -8,6 +8,7 @@ frames into jobs (``Front``) and hands them over; when the socket closes it ends
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 from queue import SimpleQueue
 
 import msgspec
@@ -22,6 +24,7 @@ import msgspec
 from kolo import wire
 from kolo.engine.backend import Backend, Loader, OnProgress, Vocab
 from kolo.engine.calibrate import calibrate
+from kolo.engine.farewell import Farewell
 from kolo.engine.front import Front
 from kolo.engine.layout import Costs, flat
 from kolo.engine.loop import Loop
@@ -29,8 +32,9 @@ from kolo.engine.measure import Stopwatch
 from kolo.engine.pace import ChunkCost
 from kolo.engine.pooling import prepare_pooled
 from kolo.engine.sampling import in_force
+from kolo.engine.saved import SavedPrefixes, identity
 from kolo.engine.speculation import DraftModel, check_pair
-from kolo.errors import KoloError, LoadFailed, UsageError, internal
+from kolo.errors import KoloError, LoadFailed, OutOfMemory, UsageError, internal
 from kolo.timing import Measure
 from kolo.types import (
     Detokenize,
@@ -39,7 +43,6 @@ from kolo.types import (
     Generate,
     Inspect,
     LoadParams,
-    Operation,
     Render,
     Rendered,
     Rerank,
@@ -94,6 +97,8 @@ class Reader(threading.Thread):
                     self._submit(frame)
                 elif isinstance(frame, wire.Cancel | wire.Cores):
                     self._loop.inbox.put(frame)
+                elif isinstance(frame, wire.Stop) and frame.save_ms:
+                    self._loop.inbox.put(Farewell.of(frame))
                 else:
                     break
         except OSError:
@@ -105,20 +110,23 @@ class Reader(threading.Thread):
 
     def _submit(self, frame: wire.Submit) -> None:
         try:
-            self._start(frame.id, frame.op)
+            self._start(frame)
         except KoloError as error:
             self._out.send(wire.Failed(frame.id, error.info()))
         except Exception as error:  # a defect of ours must end this request, not the worker
             traceback.print_exc()
             self._out.send(wire.Failed(frame.id, internal(error).info()))
 
-    def _start(self, request_id: int, op: Operation) -> None:
+    def _start(self, frame: wire.Submit) -> None:
+        request_id, op = frame.id, frame.op
         vocab = self._backend.vocab
         match op:
             case Generate():
-                self._loop.inbox.put(self._front.prepare(request_id, op))
+                self._loop.inbox.put(self._front.prepare(request_id, op, frame.share))
             case Embed() | Rerank():
-                self._loop.inbox.put(prepare_pooled(request_id, op, self._backend))
+                job = prepare_pooled(request_id, op, self._backend)
+                job.share = frame.share
+                self._loop.inbox.put(job)
             case Inspect():
                 self._loop.inbox.put(wire.Submit(request_id, op))
             case Measure():
@@ -163,14 +171,17 @@ def serve(sock: socket.socket) -> None:
     reader.start()
     started = time.perf_counter()
     try:
-        backend = _loader(first.backend)(first.path, first.params, _progress(out))
+        backend, saved = _load(first, _progress(out))
         front = Front(backend, first.params)
         costs, chunk_cost = _costs(backend, first.params)
         draft = _draft(first, backend)
-        loop = Loop(backend, first.params, costs, chunk_cost, out.send, SimpleQueue(), draft)
+        loop = Loop(backend, first.params, costs, chunk_cost, out.send, SimpleQueue(), draft, saved)
         stopwatch = Stopwatch(backend, first.params, costs, chunk_cost, front)
     except KoloError as error:
         out.send(wire.Refused(error.info()))
+        return
+    except MemoryError:
+        out.send(wire.Refused(OutOfMemory("the worker found no memory").info()))
         return
     except Exception as error:
         traceback.print_exc()
@@ -178,6 +189,9 @@ def serve(sock: socket.socket) -> None:
         return
     for note in front.notes:
         out.send(wire.Note("warning", note))
+    if saved is not None and saved.n_discarded:
+        text = f"saved prefixes discarded: {saved.n_discarded}; they do not match this load"
+        out.send(wire.Note("info", text))
     info = msgspec.structs.replace(
         backend.info,
         chat_template=front.template.source,
@@ -186,10 +200,25 @@ def serve(sock: socket.socket) -> None:
         template_caps=front.template.caps,
         pad_widths=loop.layout.pad_widths(),
         sampling=in_force(front.defaults),
+        stop=first.params.stop or [],
     )
     reader.attend(front, backend, loop, stopwatch)
     out.send(wire.Ready(info, (time.perf_counter() - started) * 1000))
     loop.run()
+    # The reader still waits for frames; nothing here needs cleaning up.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _load(load: wire.Load, progress: OnProgress) -> tuple[Backend, SavedPrefixes | None]:
+    """The model, and what was saved of it; None of one that has nothing to save."""
+    saving = load.saving
+    files = identity(saving.files, load.params) if saving is not None else b""
+    backend = _loader(load.backend)(load.path, load.params, progress)
+    if saving is None or not backend.build:
+        return backend, None
+    whole = hashlib.sha256(files + backend.build.encode()).digest()
+    return backend, SavedPrefixes(Path(saving.folder), whole, saving.key)
 
 
 def _costs(backend: Backend, params: LoadParams) -> tuple[Costs, ChunkCost]:

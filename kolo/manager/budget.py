@@ -6,7 +6,7 @@ which each engine holds one. A pool without a budget has no limit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,10 +62,13 @@ def decide(need: Pools, budget: Pools, holders: Sequence[Holder]) -> Decision:
     return Decision("go", tuple(holder.id for holder in victims))
 
 
-def refusal(id: str, need: Pools, budget: Pools, holders: Sequence[Holder]) -> KoloError:
+def refusal(
+    id: str, need: Pools, budget: Pools, holders: Sequence[Holder], advice: str = ""
+) -> KoloError:
     """Why ``id`` does not fit, with the numbers: OutOfMemory, or Busy for too many engines.
 
-    ``retry_after_s`` is set where busy engines hold what it needs.
+    ``retry_after_s`` is set where busy engines hold what it needs. ``advice`` is what would fit
+    beside those that stay.
     """
     staying = [holder for holder in holders if holder.use != "idle"]
     lacking = _lacking(need, budget, staying)
@@ -78,15 +81,69 @@ def refusal(id: str, need: Pools, budget: Pools, holders: Sequence[Holder]) -> K
             retry_after_s=retry_after_s,
         )
     pool = next((pool for pool in lacking if pool != ENGINES), next(iter(need)))
-    held = sum(holder.held.get(pool, 0) for holder in staying)
-    by = f", of which {human(held)} are held by {_names(staying)}" if held else ""
+    short = need.get(pool, 0) - max(free(budget, staying).get(pool, 0), 0)
+    by = _held_by(pool, staying)
     return OutOfMemory(
         f"cannot load {id!r}: it needs {human(need.get(pool, 0))} of {pool} memory, the budget is "
-        f"{human(budget.get(pool, 0))}{by}",
-        hint="Unload another model, or load this one with a smaller context (ctx), fewer parallel "
-        "requests (parallel), a smaller KV type or a smaller quant.",
+        f"{human(budget.get(pool, 0))}{by and f', of which {by}'}: {human(max(short, 0))} too few",
+        hint=_what_to_try(pool, staying, advice),
         retry_after_s=retry_after_s,
     )
+
+
+def ran_out(
+    id: str, why: str, need: Pools, budget: Pools, holders: Sequence[Holder]
+) -> OutOfMemory:
+    """What to say of a load that fitted by the numbers and found no memory all the same."""
+    left = free(budget, holders)
+    told = [
+        f"{human(amount)} of {pool} memory ({', '.join(_state(pool, left, holders))})"
+        for pool, amount in need.items()
+        if pool != ENGINES and amount
+    ]
+    thought = f"; it was thought to need {' and '.join(told)}" if told else ""
+    return OutOfMemory(
+        f"cannot load {id!r}, there is not enough memory: {why}{thought}",
+        hint=_what_to_try(HOST, holders, ""),
+    )
+
+
+def free(budget: Pools, holders: Iterable[Holder]) -> dict[str, int]:
+    """What the holders leave of each pool; negative where they hold more than there is."""
+    left = dict(budget)
+    for holder in holders:
+        for pool, amount in holder.held.items():
+            if pool in left:
+                left[pool] -= amount
+    return left
+
+
+def _held_by(pool: str, holders: Iterable[Holder]) -> str:
+    holding = [holder for holder in holders if holder.held.get(pool, 0)]
+    held = sum(holder.held[pool] for holder in holding)
+    return f"{human(held)} are held by {_names(holding)}" if held else ""
+
+
+def _state(pool: str, left: Pools, holders: Iterable[Holder]) -> Iterator[str]:
+    if pool in left:
+        yield f"{human(max(left[pool], 0))} free"
+    if by := _held_by(pool, holders):
+        yield by
+
+
+def _what_to_try(pool: str, holders: Iterable[Holder], advice: str) -> str:
+    largest = max(holders, key=lambda holder: holder.held.get(pool, 0), default=None)
+    ways = []
+    if largest is not None and largest.held.get(pool, 0):
+        ways.append(f"Unload another model (kolo unload {largest.id})")
+    if not advice:
+        ways.append(
+            "load this one with a smaller context (ctx), fewer parallel requests (parallel), a "
+            "smaller KV type or a smaller quant"
+        )
+    told = ", or ".join(ways)
+    told = f"{told[:1].upper()}{told[1:]}." if told else ""
+    return f"{told} {advice}".strip()
 
 
 def _of(holders: Iterable[Holder], use: Use) -> list[Holder]:
@@ -95,11 +152,7 @@ def _of(holders: Iterable[Holder], use: Use) -> list[Holder]:
 
 def _lacking(need: Pools, budget: Pools, holders: Iterable[Holder]) -> list[str]:
     """The pools that ``need`` does not fit in beside ``holders``."""
-    room = dict(budget)
-    for holder in holders:
-        for pool, amount in holder.held.items():
-            if pool in room:
-                room[pool] -= amount
+    room = free(budget, holders)
     return [pool for pool, amount in need.items() if amount > max(room.get(pool, amount), 0)]
 
 

@@ -12,8 +12,7 @@ import itertools
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, overload
+from typing import Literal, overload
 
 from kolo import wire
 from kolo.errors import (
@@ -25,22 +24,22 @@ from kolo.errors import (
     KoloError,
     from_info,
 )
-from kolo.manager.caller import NO_TRACE, Trace, caller, trace
+from kolo.manager.caller import account, caller, trace
 from kolo.manager.cores import Cores
 from kolo.manager.mailbox import Mailbox
 from kolo.manager.meter import Meter, Progress
 from kolo.manager.process import WorkerProcess
+from kolo.manager.request import KINDS, Request, Underway, tokens_of
 from kolo.manager.sink import Finished, Kind, Sink, tell
 from kolo.manager.stream import Stream
 from kolo.models.resolve import ModelSpec
+from kolo.stats import EngineStats
 from kolo.timing import Measure, Measured
 from kolo.types import (
     Detokenize,
     Detokenized,
     Embed,
     Embedded,
-    EngineStats,
-    FinishReason,
     Generate,
     Inspect,
     ModelInfo,
@@ -58,47 +57,12 @@ MAX_SMALL_CALLS = 256
 """Calls that take no slot (tokenize, render and so on) and may be open at once."""
 CALL_DEADLINE_MS = 600_000
 STATS_DEADLINE_MS = 5_000
-SILENCE_MS = 300_000
+SILENCE_MS = 60_000
 """A worker with open requests is asked for a sign of life after this long without a frame,
 and killed after this long again. It answers between two steps, and a step takes seconds."""
 
 Call = Embed | Rerank | Tokenize | Detokenize | Render | Measure
-_KINDS: dict[type, Kind] = {Generate: "generate", Embed: "embed", Rerank: "rerank"}
 _SMOOTHING = 0.2
-
-
-@dataclass(slots=True)
-class _Request:
-    id: int
-    op: Operation
-    box: Mailbox
-    kind: Kind | None
-    """None for calls that take no slot: they are not counted and not reported."""
-    progress: Progress
-    client: str = ""
-    trace: Trace = NO_TRACE
-    finish_reasons: dict[int, FinishReason] = field(default_factory=dict)
-    cancelled: bool = False
-    ended: bool = False
-    """Cancelled by another than its reader, who is still there."""
-
-    @property
-    def user(self) -> str:
-        return self.op.user if isinstance(self.op, Generate) else ""
-
-
-class Underway(NamedTuple):
-    """A request that holds or waits for a slot, as it is now."""
-
-    id: int
-    kind: Kind
-    age_s: float
-    tokens: int
-    """Emitted so far."""
-    ttft_ms: float | None
-    user: str
-    client: str
-    cancelled: bool
 
 
 class Engine:
@@ -136,10 +100,10 @@ class Engine:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
-        self._open: dict[int, _Request] = {}
+        self._open: dict[int, Request] = {}
         self._error: KoloError | None = None
         self._mean_wall_s = 1.0
-        self._inspection: _Request | None = None
+        self._inspection: Request | None = None
         self._silence_s = silence_ms / 1000
         self._heard_at_s = self._loop.time()
         self._asked_for_life = False
@@ -209,6 +173,17 @@ class Engine:
             self._process.send(wire.Cancel(id))
         return True
 
+    def withdraw(self, error_of: Callable[[str], KoloError | None]) -> None:
+        """End every request whose account ``error_of`` has an error for; its reader gets that
+        after what was written until now."""
+        for request in list(self._open.values()):
+            error = error_of(request.account.name)
+            if error is not None and not request.box.closed:
+                request.cancelled = True
+                request.box.fail(error)
+                with suppress(Busy):  # too far behind to be told: it goes on, for nobody
+                    self._process.send(wire.Cancel(request.id))
+
     def requests(self) -> list[Underway]:
         """Those that hold or wait for a slot, oldest first."""
         now_s = self._loop.time()
@@ -237,8 +212,11 @@ class Engine:
         """Count as used now."""
         self.last_used = self._clock()
 
-    async def stop(self, reason: str, *, grace_ms: float) -> str:
-        """Fail what is open with EngineStopped, end the worker; says how it ended."""
+    async def stop(
+        self, reason: str, *, grace_ms: float, farewell: wire.Stop | None = None
+    ) -> str:
+        """Fail what is open with EngineStopped, end the worker; says how it ended. ``farewell``
+        is that of ``WorkerProcess.stop``."""
         if self._error is None:
             self.state = "stopping"
             self._close(
@@ -246,24 +224,35 @@ class Engine:
                     f"engine {self.id!r} was stopped: {reason}", hint="Send the request again."
                 )
             )
-        how = await self._process.stop(grace_ms)
+        how = await self._process.stop(grace_ms, farewell)
         if self.state == "stopping":
             self.state = "stopped"
         return how
 
+    def hurry(self) -> None:
+        """Have a worker that is being stopped save no more."""
+        self._process.send(wire.Stop())
+
     # Inside ----------------------------------------------------------------------------
 
-    def _begin(self, op: Operation) -> _Request:
+    def _begin(self, op: Operation) -> Request:
         if self._error is not None:
             raise from_info(self._error.info())
         now_s = self._loop.time()
-        kind, progress = _KINDS.get(type(op)), Progress(now_s)
-        request = _Request(
-            next(self._ids), op, Mailbox(), kind, progress, caller.get(), trace.get()
+        kind, progress = KINDS.get(type(op)), Progress(now_s)
+        request = Request(
+            next(self._ids),
+            op,
+            Mailbox(),
+            kind,
+            progress,
+            account.get(),
+            caller.get(),
+            trace.get(),
         )
         try:
             self._admit(request)
-            self._process.send(wire.Submit(request.id, op))
+            self._process.send(wire.Submit(request.id, op, request.account.name))
         except Busy as error:
             tell(self._sink.refused, self.id, error)
             raise
@@ -287,7 +276,7 @@ class Engine:
         with suppress(Busy):  # too far behind to be told: it goes on with what it has
             self._process.send(wire.Cores(n))
 
-    def _admit(self, request: _Request) -> None:
+    def _admit(self, request: Request) -> None:
         if request.kind is None:
             if len(self._open) - self.in_flight >= MAX_SMALL_CALLS:
                 raise Busy(
@@ -295,7 +284,7 @@ class Engine:
                     hint="Try again in a moment.",
                     retry_after_s=1.0,
                 )
-        elif self.in_flight >= self.info.parallel + self.max_queue:
+        elif self._is_full(request.account.name):
             raise Busy(
                 f"engine {self.id!r} is busy: {self.in_flight} requests for "
                 f"{self.info.parallel} slots and a queue of {self.max_queue}",
@@ -304,7 +293,16 @@ class Engine:
                 retry_after_s=_retry_after_s(self._mean_wall_s, self.info.parallel),
             )
 
-    async def _outcome(self, request: _Request, deadline_ms: float) -> Result:
+    def _is_full(self, name: str) -> bool:
+        """Whether account ``name`` is to come again later. One account that fills the queue leaves
+        the others some room: for as many requests as there are slots, each."""
+        places = self.info.parallel + self.max_queue
+        if self.in_flight < places:
+            return False
+        own = sum(one.account.name == name for one in self._open.values() if one.kind is not None)
+        return own >= self.info.parallel or self.in_flight >= places + self.max_queue
+
+    async def _outcome(self, request: Request, deadline_ms: float) -> Result:
         try:
             async with asyncio.timeout(deadline_ms / 1000):
                 return await request.box.outcome()
@@ -314,12 +312,15 @@ class Engine:
                 hint="It is busy, or the input is large: try again or allow more time.",
             ) from None
 
-    def _inspect(self) -> _Request:
+    def _inspect(self) -> Request:
         if self._inspection is None:
             self._inspection = self._begin(Inspect())
         return self._inspection
 
     def _on_frame(self, frame: wire.Up) -> None:
+        if isinstance(frame, wire.Note):
+            tell(self._sink.note, self.id, frame.level, frame.message)
+            return
         if self._error is not None:
             return
         now_s = self._heard_at_s = self._process.heard_at_s
@@ -337,8 +338,6 @@ class Engine:
                 self._end(frame.id, frame.result)
             case wire.Failed():
                 self._end(frame.id, from_info(frame.error))
-            case wire.Note():
-                tell(self._sink.note, self.id, frame.level, frame.message)
             case _:
                 raise ValueError(f"{type(frame).__name__} after the load")
 
@@ -364,12 +363,13 @@ class Engine:
             self._report(request, request.kind, result, error)
 
     def _report(
-        self, request: _Request, kind: Kind, result: Result | None, error: KoloError | None
+        self, request: Request, kind: Kind, result: Result | None, error: KoloError | None
     ) -> None:
         wall_s = self._loop.time() - request.progress.submitted_s
         self._mean_wall_s += _SMOOTHING * (wall_s - self._mean_wall_s)
         if not self.in_flight:
             self.tell_emitted()  # no further frame will
+        request.account.charge(tokens_of(result, request.progress))
         progress = request.progress
         finished = Finished(
             request=request.id,

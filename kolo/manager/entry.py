@@ -37,13 +37,15 @@ from kolo.errors import (
     internal,
 )
 from kolo.manager.backoff import Backoff
-from kolo.manager.budget import DEVICE, HOST, Pools, Use
+from kolo.manager.budget import HOST, Pools, Use
 from kolo.manager.cores import Cores
 from kolo.manager.engine import Engine
-from kolo.manager.gauge import Gauge
+from kolo.manager.gauge import Gauge, Need
+from kolo.manager.gpus import on_gpus
 from kolo.manager.limits import Limits
 from kolo.manager.logs import log_path
 from kolo.manager.process import WorkerProcess
+from kolo.manager.saved import PrefixFolder
 from kolo.manager.sink import Sink, tell
 from kolo.manager.status import EngineStatus, State
 from kolo.models.resolve import ModelSpec
@@ -63,12 +65,16 @@ class Surroundings:
     cores: Cores
     backend: str
     clock: Callable[[], float]
-    make_room: Callable[[Entry], Awaitable[LoadParams]]
+    make_room: Callable[[Entry], Awaitable[Need]]
     """Reserve memory for an entry in ``entry.held``, or raise; the parameters to load with."""
     clear_room: Callable[[Entry], Awaitable[bool]]
     """Evict all that is idle; whether anything was."""
+    explain: Callable[[Entry, Need, OutOfMemory], OutOfMemory]
+    """The error of a load that found no memory, with the numbers."""
     changed: Callable[[], None]
     """Something happened that somebody may wait for."""
+    prefixes: PrefixFolder | None = None
+    """Where what is cached is saved; None does not."""
 
 
 @dataclass(eq=False)
@@ -200,7 +206,8 @@ class Entry:
     def measure(self) -> None:
         """Let what the worker really uses replace what was reserved for it."""
         if self.engine is not None and self.state == "loaded":
-            self.held = self.around.gauge.held(self.engine.pid, self.held)
+            report = self.engine.info.buffers
+            self.held = self.around.gauge.held(self.engine.pid, self.held, report)
 
     def status(self) -> EngineStatus:
         engine, expires_at = self.engine, self.expires_at
@@ -218,7 +225,7 @@ class Entry:
             ttl_s=float(self.ttl_s),
             expires_s=remaining_s,
             memory_bytes=self.held.get(HOST, 0),
-            device_bytes=self.held.get(DEVICE, 0),
+            device_bytes=on_gpus(self.held),
             last_used=self.last_used,
             source=self.spec.source,
             path=str(self.spec.path),
@@ -233,7 +240,8 @@ class Entry:
     async def _load(self) -> None:
         assert self._outcome is not None
         try:
-            self.engine = await self._start()
+            need = await self.around.make_room(self)
+            self.engine = await self._start(need)
         except asyncio.CancelledError:
             self._give_up()
         except KoloError as error:
@@ -245,6 +253,15 @@ class Entry:
             self.measure()
             self._outcome.set_result(self.engine)
             tell(self.around.sink.loaded, self.id, self.engine.info, self.engine.load_ms)
+            await self._learn(need, self.engine)
+
+    async def _learn(self, need: Need, engine: Engine) -> None:
+        """What the load has come to. The driver of a GPU may take its time to tell, and much may
+        happen meanwhile."""
+        await self.around.gauge.refresh()
+        if engine is self.engine and self.state == "loaded":
+            self.measure()
+            self.around.gauge.learn(self.spec, need, self.held)
 
     def _never_began(self, load: asyncio.Task[None]) -> None:
         """A task that is cancelled before its first step runs none of its code."""
@@ -254,19 +271,23 @@ class Entry:
     def _give_up(self) -> None:
         self._lose(EngineStopped(f"the load of {self.id!r} was given up: {self._reason}"))
 
-    async def _start(self) -> Engine:
-        params = await self.around.make_room(self)
+    async def _start(self, need: Need) -> Engine:
         try:
-            return await self._spawn(params)
-        except OutOfMemory:
-            # The estimate was too low: once more, with all that is idle out of the way.
-            if not await self.around.clear_room(self):
-                raise
-            return await self._spawn(params)
+            try:
+                return await self._spawn(need.params)
+            except OutOfMemory:
+                # The estimate was too low: once more, with all that is idle out of the way.
+                if not await self.around.clear_room(self):
+                    raise
+                return await self._spawn(need.params)
+        except OutOfMemory as error:
+            raise self.around.explain(self, need, error) from error
 
     async def _spawn(self, params: LoadParams) -> Engine:
         limits, sink = self.around.limits, self.around.sink
-        load = wire.Load(str(self.spec.path), params, self.around.backend)
+        prefixes = self.around.prefixes
+        saving = prefixes.saving(self.spec) if prefixes is not None else None
+        load = wire.Load(str(self.spec.path), params, self.around.backend, saving)
         try:
             process = await WorkerProcess.start(
                 load,
@@ -288,6 +309,7 @@ class Entry:
             on_crash=self._crashed,
             cores=self.around.cores,
             clock=self.around.clock,
+            silence_ms=limits.silence_ms,
         )
 
     def _on_spawn(self, pid: int) -> None:
@@ -310,8 +332,12 @@ class Entry:
 
     async def _unload(self, reason: str) -> None:
         assert self.engine is not None
+        grace_ms, prefixes = self.around.limits.stop_grace_ms, self.around.prefixes
+        farewell = prefixes.stop() if prefixes is not None and prefixes.save_ms else None
         try:
-            await self.engine.stop(reason, grace_ms=self.around.limits.stop_grace_ms)
+            await self.engine.stop(reason, grace_ms=grace_ms, farewell=farewell)
+            if prefixes is not None:
+                await asyncio.to_thread(prefixes.trim)
         finally:
             self._settle("unloaded")
             tell(self.around.sink.unloaded, self.id, reason)

@@ -1,16 +1,22 @@
-"""What a worker prints: the last lines in memory, all of it in a file bounded in size."""
+"""What a worker prints: the last lines in memory, all of it in a file bounded in size.
+
+A line of the file begins with the local time at which it was whole, ``2026-01-31 12:00:00.000``.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections import deque
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
 TAIL_LINES = 40
 MAX_LINE_BYTES = 2_000
 MAX_LOG_BYTES = 1 << 20
+MAX_LOGS = 100
+"""Engines whose logs are kept."""
 _LONGEST_NAME = 200
 
 
@@ -41,13 +47,15 @@ class WorkerLog:
 
     def feed(self, data: bytes) -> None:
         """Add what the worker has just printed, cut anywhere."""
-        self._write(data)
         *whole, self._partial = (self._partial + data).split(b"\n")
+        if len(self._partial) > MAX_LINE_BYTES:
+            whole.append(self._partial)
+            self._partial = b""
         for line in whole:
             self._keep(line)
-        if len(self._partial) > MAX_LINE_BYTES:
-            self._keep(self._partial)
-            self._partial = b""
+        if whole:
+            stamp = datetime.now().isoformat(" ", "milliseconds").encode()
+            self._write(b"".join(b"%b %b\n" % (stamp, line) for line in whole))
 
     def tail(self) -> list[str]:
         """The last lines, oldest first, an unfinished one included."""
@@ -57,7 +65,9 @@ class WorkerLog:
         return lines[-TAIL_LINES:]
 
     def close(self) -> None:
-        """Close the file; the tail stays readable."""
+        """Close the file, with what came last; the tail stays readable."""
+        if self._partial:
+            self.feed(b"\n")
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -77,21 +87,35 @@ class WorkerLog:
             self._give_up(error)
 
     def _rotate(self) -> None:
-        self.close()
+        assert self._fd is not None
+        os.close(self._fd)
+        self._fd = None
         os.replace(self.path, f"{self.path}.1")
         self._open()
 
     def _open(self) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                _make_place(self.path.parent)
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             self._size = os.fstat(self._fd).st_size
         except OSError as error:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        self.close()
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
         self._lines.append(f"(log file {self.path} is not written: {error.strerror})")
+
+
+def _make_place(folder: Path) -> None:
+    """For one log more: those of engines that have not spoken for longest go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    logs = sorted(folder.glob("*.log"), key=lambda log: log.stat().st_mtime)
+    for log in logs[: max(len(logs) - MAX_LOGS + 1, 0)]:
+        for file in (log, Path(f"{log}.1")):
+            file.unlink(missing_ok=True)
 
 
 def _text(line: bytes) -> str:

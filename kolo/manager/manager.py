@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -26,11 +27,16 @@ from kolo.manager.cores import Cores
 from kolo.manager.engine import Engine
 from kolo.manager.entry import Entry, Surroundings
 from kolo.manager.gauge import Gauge, MachineGauge, NoGauge
+from kolo.manager.gpus import ReadGpus
 from kolo.manager.limits import Limits
+from kolo.manager.outlook import Outlook
+from kolo.manager.renewal import Renewed
 from kolo.manager.room import Room
+from kolo.manager.saved import PrefixFolder
 from kolo.manager.sink import NullSink, Sink
 from kolo.manager.status import EngineStatus
-from kolo.models.resolve import ModelSpec, refreshed, resolve
+from kolo.manager.succession import Succession
+from kolo.models.resolve import ModelSpec, overridden, refreshed, resolve
 from kolo.models.usage import mark_used
 
 
@@ -46,12 +52,16 @@ class Manager:
         clock: Callable[[], float] = time.monotonic,
         limits: Limits | None = None,
         gauge: Gauge | None = None,
+        prefixes: PrefixFolder | None = None,
+        read_gpus: ReadGpus | None = None,
     ) -> None:
+        """``prefixes`` is where engines that are unloaded save what they have cached;
+        ``read_gpus`` tells the budget of GPUs."""
         self._settings = settings
         self._limits = limits or Limits.from_settings(settings)
         if gauge is None:
             real = backend == "llama"
-            gauge = MachineGauge(self._limits.memory_budget) if real else NoGauge()
+            gauge = MachineGauge(self._limits.memory_budget, read_gpus) if real else NoGauge()
         self._entries: dict[str, Entry] = {}
         self._room = Room(self._limits, gauge, self._entries.values)
         self._clock = clock
@@ -64,10 +74,12 @@ class Manager:
             clock=clock,
             make_room=self._room.make,
             clear_room=self._room.clear,
+            explain=self._room.explain,
             changed=self._room.changed,
+            prefixes=prefixes,
         )
         self._idle: asyncio.Task[None] | None = None
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._succession = Succession(self._entries, self._around, self._room)
         self._closing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Manager:
@@ -94,7 +106,7 @@ class Manager:
         no room, the last failure with ``retry_after_s`` while a worker that keeps crashing is
         left alone, and DeadlineExceeded after ``deadline_ms``, the load going on.
         """
-        entry = self._find(reference, allow_paths)
+        entry = await self._find(reference, allow_paths)
         with entry.leased():
             try:
                 async with asyncio.timeout(deadline_ms and deadline_ms / 1000):
@@ -115,22 +127,25 @@ class Manager:
         ttl_s: float | None = None,
         id: str | None = None,
         allow_paths: bool = True,
+        on_found: Callable[[], None] = lambda: None,
     ) -> Engine:
         """Load now, at once even after crashes, and say how to keep it.
 
         ``overrides`` are fields of LoadParams by name, which replace the engine's own; ``pin``
         and ``ttl_s`` (seconds idle; 0 for ever) replace what was. Under a new ``id`` the same
         model becomes another engine. An idle engine with other parameters is loaded anew; a busy
-        one raises Busy. Otherwise raises as ``lease``.
+        one raises Busy. Otherwise raises as ``lease``. ``on_found`` is called when it is known
+        what to load, which begins with the same step of the event loop.
         """
         if id is None:
-            entry = self._find(reference, allow_paths)
+            entry = await self._find(reference, allow_paths)
             wanted = entry.spec
         else:
-            wanted = replace(self._spec(reference, allow_paths), id=id, aliases=())
+            wanted = replace(await self._spec(reference, allow_paths), id=id, aliases=())
             entry = self._add(wanted, explicit=True)
+        on_found()
         if overrides:
-            wanted = replace(wanted, params=replace(wanted.params, **overrides))
+            wanted = overridden(wanted, overrides, self._settings)
         while entry.alive and entry.spec != wanted:
             if entry.leases:
                 raise Busy(
@@ -154,6 +169,23 @@ class Manager:
             if entry.spec is wanted and not entry.alive:
                 entry.spec = before  # the next request is not to meet what could not be loaded
             raise
+
+    async def foresee(
+        self,
+        reference: str,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        allow_paths: bool = True,
+    ) -> Outlook:
+        """What ``load`` would come to now; nothing is loaded or unloaded. Raises ModelNotFound,
+        ModelInvalid, or BadParameter for what cannot be overridden so."""
+        spec = await self._spec(reference, allow_paths)
+        if id is not None:
+            spec = replace(spec, id=id, aliases=())
+        if overrides:
+            spec = overridden(spec, overrides, self._settings)
+        return await self._room.foresee(spec)
 
     async def unload(self, id: str, *, force: bool = False) -> None:
         """End the engine's worker, or its load; one that is not loaded is left as it is.
@@ -197,6 +229,8 @@ class Manager:
             if not entry.alive:  # else a lease that waited for the end has loaded it again
                 if self._entries.get(entry.id) is entry:
                     del self._entries[entry.id]
+                if self._around.prefixes is not None:
+                    self._around.prefixes.forget(entry.spec)
                 return
         raise _unknown(id)
 
@@ -206,17 +240,42 @@ class Manager:
             entry.measure()
         return [entry.status() for entry in self._entries.values()]
 
+    async def follow(self, settings: Settings) -> Renewed:
+        """Go over to other settings. An engine of which they say the same is not touched; one of
+        which they say something else finishes what it began and is loaded anew when it is next
+        asked for; one that they name no more finishes likewise and is known no longer."""
+        old, self._settings = self._settings, settings
+        renewed = await self._succession.follow(old, settings)
+        for engine in self.loaded():
+            engine.max_queue = self._limits.max_queue
+        self._room.changed()
+        return renewed
+
     def loaded(self) -> tuple[Engine, ...]:
         """Every engine that can take a request now, oldest first."""
         entries = self._entries.values()
         return tuple(e.engine for e in entries if e.engine is not None and e.state == "loaded")
 
-    async def close(self) -> None:
+    @property
+    def log_folder(self) -> Path:
+        """Where the logs of engines lie (``manager.logs``)."""
+        return self._limits.log_folder
+
+    async def close(self, *, save_s: float | None = None) -> None:
         """Stop every worker and reap it; open streams fail. Safe to call again, and at any
-        time; a caller that goes away does not stop it."""
+        time; a caller that goes away does not stop it. ``save_s`` is the longest that saving
+        what is cached may take."""
         if self._closing is None:
+            if save_s is not None and self._around.prefixes is not None:
+                self._around.prefixes.save_ms = round(save_s * 1000)
             self._closing = asyncio.create_task(self._close(), name="close the manager")
         await asyncio.shield(self._closing)
+
+    def hurry(self) -> None:
+        """Let engines that are being unloaded save no more."""
+        for entry in self._entries.values():
+            if entry.state == "unloading" and entry.engine is not None:
+                entry.engine.hurry()
 
     # Inside ----------------------------------------------------------------------------
 
@@ -255,18 +314,19 @@ class Manager:
             return entry
         return next((e for e in self._entries.values() if name in e.spec.aliases), None)
 
-    def _find(self, reference: str, allow_paths: bool) -> Entry:
+    async def _find(self, reference: str, allow_paths: bool) -> Entry:
         """The entry of ``reference``; one nobody registered is looked up anew for each load."""
         entry = self._known(reference)
         if entry is None or entry.retired or not (entry.explicit or entry.alive):
-            entry = self._add(self._spec(reference, allow_paths), explicit=False)
+            entry = self._add(await self._spec(reference, allow_paths), explicit=False)
         return self._current(entry)
 
-    def _spec(self, reference: str, allow_paths: bool) -> ModelSpec:
+    async def _spec(self, reference: str, allow_paths: bool) -> ModelSpec:
         entry = self._known(reference)
         if entry is not None and entry.explicit and not entry.retired:
             return refreshed(entry.spec, self._settings)
-        return resolve(reference, self._settings, allow_paths=allow_paths)
+        # In a thread: it may look through folders that are large, or on a disk far away.
+        return await asyncio.to_thread(resolve, reference, self._settings, allow_paths=allow_paths)
 
     def _current(self, entry: Entry) -> Entry:
         """``entry``, or where the store has another version of its model by now, one with that.
@@ -285,31 +345,10 @@ class Manager:
         if not entry.alive:
             entry.spec = spec
             return entry
-        old, backoff = entry.spec, self._limits.backoff()
-        new = Entry(spec, self._around, backoff, entry.explicit, entry.pinned, entry.ttl_s)
-        self._entries[entry.id] = new
-        entry.spec = replace(old, id=self._free_id(f"{old.id}@{old.path.parent.name}"))
-        entry.spec = replace(entry.spec, aliases=(), source="retired", stored="")
-        entry.pinned = False
-        self._entries[entry.id] = entry
-        leaving = asyncio.create_task(self._see_off(entry), name=f"see off {entry.id}")
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
-        return new
-
-    async def _see_off(self, entry: Entry) -> None:
-        """Unload an engine when nobody uses it any more, and know it no longer."""
-        while entry.leases:
-            await self._room.change(None)
-        entry.begin_unload("another version of the model is in use")
-        await entry.settled()
-        if self._entries.get(entry.id) is entry:
-            del self._entries[entry.id]
-
-    def _free_id(self, id: str) -> str:
-        while id in self._entries:
-            id += "+"
-        return id
+        version = entry.spec.path.parent.name
+        return self._succession.supersede(
+            entry, spec, version, "another version of the model is in use"
+        )
 
     def _add(self, spec: ModelSpec, *, explicit: bool) -> Entry:
         entry = self._entries.get(spec.id)
@@ -341,8 +380,7 @@ class Manager:
         if self._idle is not None:
             self._idle.cancel()
             await asyncio.wait({self._idle})
-        for leaving in self._leaving:
-            leaving.cancel()
+        self._succession.give_up()
         entries = [*self._entries.values()]
         for entry in entries:
             entry.begin_unload("the engine manager is closing")

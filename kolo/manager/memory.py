@@ -30,6 +30,7 @@ __all__ = [
     "estimate",
     "human",
     "physical_cores",
+    "what_would_fit",
 ]
 
 MAX_DEFAULT_CTX = 8192
@@ -147,8 +148,9 @@ def check_fit(
     ]
     raise OutOfMemory(
         f"{header.path.name} needs {human(need.total_bytes)} of memory ({', '.join(parts)}), "
-        f"{human(available_bytes)} are free on {limit}",
-        hint=_what_would_fit(header, params, need, available_bytes),
+        f"{human(available_bytes)} are free on {limit}: "
+        f"{human(need.total_bytes - available_bytes)} too few",
+        hint=what_would_fit(header, params, need, available_bytes),
     )
 
 
@@ -159,7 +161,9 @@ def human(n_bytes: int) -> str:
     return f"{-(-n_bytes // (1 << 20))} MiB"
 
 
-def _what_would_fit(header: Header, params: LoadParams, need: Estimate, free_bytes: int) -> str:
+def what_would_fit(header: Header, params: LoadParams, need: Estimate, free_bytes: int) -> str:
+    """Those changes that would make it fit in ``free_bytes``, in words."""
+
     def fits(**changes: object) -> bool:
         changed = replace(params, parallel=need.parallel, ctx=need.n_ctx)
         return estimate(header, replace(changed, **changes)).total_bytes <= free_bytes

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
@@ -22,7 +23,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from kolo import wire
-from kolo.errors import Busy, KoloError, LoadFailed, UsageError, from_info
+from kolo.errors import Busy, KoloError, LoadFailed, OutOfMemory, UsageError, from_info
 from kolo.manager.logs import WorkerLog
 from kolo.types import ModelInfo
 
@@ -40,6 +41,13 @@ _SIGNAL_HINTS = {
     signal.SIGILL: "This build of llama.cpp uses instructions this CPU does not have.",
     signal.SIGBUS: "The model file may have been cut short while it was mapped: verify it.",
 }
+
+_NO_MEMORY = re.compile(
+    r"bad_alloc|MemoryError|annot allocate memory|failed to allocate|out of memory|"
+    r"insufficient memory|memory allocation.*failed|failed to map segment",
+    re.IGNORECASE,
+)
+"""What Python, the C++ runtime, the loader, llama.cpp and drivers say when memory ends."""
 
 OnFrame = Callable[[wire.Up], None]
 OnLoading = Callable[[wire.Loading], None]
@@ -146,8 +154,15 @@ class WorkerProcess:
             )
         self._link.write(data)
 
-    async def stop(self, grace_ms: float) -> str:
-        """Ask the worker to leave, kill it after ``grace_ms``; says how it ended."""
+    async def stop(self, grace_ms: float, farewell: wire.Stop | None = None) -> str:
+        """Ask the worker to leave, kill it after ``grace_ms``; says how it ended.
+
+        With a ``farewell`` it first has the time that is in it to save what it has cached.
+        """
+        if farewell is not None:
+            self.send(farewell)
+            if await self.wait(farewell.save_ms + grace_ms):
+                return self.exit_text()
         self.send(wire.Stop())
         if not await self.wait(grace_ms):
             self.kill(f"did not stop within {grace_ms:g} ms")
@@ -248,15 +263,22 @@ class WorkerProcess:
                 self.kill(f"made no progress in loading ({where}) for {deadline_ms / 1000:g} s")
                 await self.wait(KILL_WAIT_MS)
         if not answer.done():
-            raise LoadFailed(
-                f"the worker {self.exit_text()} while loading {load.path}",
-                hint=self.post_mortem(),
-            )
+            what = f"the worker {self.exit_text()} while loading {load.path}"
+            failed = OutOfMemory if self._died_of_memory() else LoadFailed
+            raise failed(what, hint=self.post_mortem())
         ready = answer.result()
         if isinstance(ready, KoloError):
             await self.stop(LAST_GASP_MS)
             raise ready
         self.info, self.load_ms = ready.info, ready.load_ms
+
+    def _died_of_memory(self) -> bool:
+        """Killed as the kernel kills, or with its last words on it."""
+        if self._blame:
+            return False
+        if self._child.returncode == -signal.SIGKILL:
+            return True
+        return any(_NO_MEMORY.search(line) for line in self.stderr_tail())
 
     def _received(self, data: bytes) -> None:
         self.heard_at_s = self._ended.get_loop().time()

@@ -5,12 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 
-from kolo.errors import KoloError
-from kolo.manager.budget import ENGINES, Decision, Holder, Pools, decide, refusal
+from kolo.errors import KoloError, OutOfMemory
+from kolo.manager.budget import (
+    ENGINES,
+    HOST,
+    Decision,
+    Holder,
+    Pools,
+    decide,
+    free,
+    ran_out,
+    refusal,
+)
 from kolo.manager.entry import Entry
-from kolo.manager.gauge import Gauge
+from kolo.manager.gauge import Gauge, Need
 from kolo.manager.limits import Limits
-from kolo.types import LoadParams
+from kolo.manager.outlook import Held, Outlook
+from kolo.models.resolve import ModelSpec
 
 
 class Room:
@@ -43,22 +54,55 @@ class Room:
         except TimeoutError:
             return
 
-    async def make(self, entry: Entry) -> LoadParams:
-        """Reserve in ``entry.held`` what ``entry`` needs; returns what to load it with.
+    async def make(self, entry: Entry) -> Need:
+        """Reserve in ``entry.held`` what ``entry`` needs; returns that, and what to load it with.
 
         Raises OutOfMemory or Busy, with the numbers, at once when no waiting would help, and
         after ``room_wait_ms`` when busy engines still hold the memory.
         """
-        need = self._gauge.need(entry.spec, self._most(entry))
+        await self._gauge.refresh()
+        need = self._gauge.need(entry.spec, self._most(entry.id))
         pools = {**need.pools, ENGINES: 1}
         try:
             async with asyncio.timeout(self._limits.room_wait_ms / 1000), self._turn:
-                while (decision := self._decide(entry, pools)).verdict != "go" or decision.evict:
-                    await self._follow(decision, entry, pools)
+                while (decision := self._decide(entry.id, pools)).verdict != "go" or decision.evict:
+                    await self._follow(decision, entry, need)
+                    await self._gauge.refresh()
                 entry.held = pools
         except TimeoutError:
-            raise self._refusal(entry, pools) from None
-        return need.params
+            raise self._refusal(entry.id, need) from None
+        return need
+
+    async def foresee(self, spec: ModelSpec) -> Outlook:
+        """What ``make`` would come to now for an engine like this, and nothing is done.
+
+        Raises ModelInvalid."""
+        await self._gauge.refresh()
+        holders, budget = self._holders(spec.id), self._budget()
+        held = [
+            Held(id=one.id, use=one.use, pools={k: n for k, n in one.held.items() if k != ENGINES})
+            for one in holders
+        ]
+        room = {pool: amount for pool, amount in budget.items() if pool != ENGINES}
+        outlook = Outlook(id=spec.id, params=spec.params, budget=room, held=held)
+        try:
+            need = self._gauge.need(spec, self._most(spec.id))
+        except OutOfMemory as error:
+            outlook.message, outlook.hint = error.message, error.hint
+            return outlook
+        outlook.params, outlook.need, outlook.estimate = need.params, need.pools, need.estimate
+        outlook.free = free(room, holders)
+        decision = self._decide(spec.id, {**need.pools, ENGINES: 1})
+        outlook.verdict, outlook.evict = decision.verdict, list(decision.evict)
+        if decision.verdict != "go":
+            refused = self._refusal(spec.id, need)
+            outlook.message, outlook.hint = refused.message, refused.hint
+        return outlook
+
+    def explain(self, entry: Entry, need: Need, error: OutOfMemory) -> OutOfMemory:
+        """The error of a load that fitted by the numbers and found no memory all the same."""
+        holders, budget = self._holders(entry.id), self._budget()
+        return ran_out(entry.id, error.message, need.pools, budget, holders)
 
     async def clear(self, entry: Entry) -> bool:
         """Evict every idle engine for ``entry``; whether there was one, and the turn to do so."""
@@ -70,32 +114,31 @@ class Room:
         except TimeoutError:
             return False
 
-    def _decide(self, entry: Entry, need: Pools) -> Decision:
-        return decide(need, self._budget(), self._holders(entry))
+    def _decide(self, id: str, need: Pools) -> Decision:
+        return decide(need, self._budget(), self._holders(id))
 
-    async def _follow(self, decision: Decision, entry: Entry, need: Pools) -> None:
+    async def _follow(self, decision: Decision, entry: Entry, need: Need) -> None:
         if decision.verdict == "never":
-            raise self._refusal(entry, need)
+            raise self._refusal(entry.id, need)
         if decision.verdict == "wait":
             await self._changed.wait()
         else:
             await _evict([e for e in self._entries() if e.id in decision.evict], entry)
 
-    def _refusal(self, entry: Entry, need: Pools) -> KoloError:
-        return refusal(entry.id, need, self._budget(), self._holders(entry))
+    def _refusal(self, id: str, need: Need) -> KoloError:
+        holders, budget = self._holders(id), self._budget()
+        staying = [holder for holder in holders if holder.use != "idle"]
+        advice = need.advice(max(free(budget, staying).get(HOST, 0), 0))
+        return refusal(id, {**need.pools, ENGINES: 1}, budget, holders, advice)
 
-    def _most(self, entry: Entry) -> Pools:
-        """What there would be for ``entry`` with everything evicted that ever may be."""
-        most = dict(self._budget())
-        for holder in self._holders(entry):
-            for pool, amount in holder.held.items():
-                if holder.use == "pinned" and pool in most:
-                    most[pool] -= amount
-        return most
+    def _most(self, id: str) -> Pools:
+        """What there would be for engine ``id`` with everything evicted that ever may be."""
+        pinned = [holder for holder in self._holders(id) if holder.use == "pinned"]
+        return free(self._budget(), pinned)
 
-    def _holders(self, entry: Entry) -> list[Holder]:
-        """Everybody else who holds something, measured now."""
-        others = [other for other in self._entries() if other is not entry and other.held]
+    def _holders(self, id: str) -> list[Holder]:
+        """Everybody but engine ``id`` who holds something, measured now."""
+        others = [other for other in self._entries() if other.id != id and other.held]
         for other in others:
             other.measure()
         return [Holder(other.id, other.held, other.use, other.last_used) for other in others]

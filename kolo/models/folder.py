@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from kolo.config import ModelSettings
 from kolo.errors import ConfigError
 from kolo.models.gguf import shard_paths
+from kolo.models.reference import is_text
 from kolo.types import LoadParams
 
 _SHARD_ENDING = re.compile(r"-\d{5}-of-\d{5}$")
@@ -20,8 +22,9 @@ def scan(
     """The models of ``folder`` by name, and a remark on each file that cannot be one.
 
     A split model is one model; projectors (mmproj) and hidden files are none; headers are not
-    read. A model alone in a folder of its own answers to that folder's name too. Names in
-    ``taken`` are somebody else's. ConfigError if the folder cannot be read.
+    read. What has a name that is not UTF-8 cannot be called, and is none either. A model alone
+    in a folder of its own answers to that folder's name too. Names in ``taken`` are somebody
+    else's. ConfigError if the folder cannot be read.
     """
     names = set(taken)
     models: dict[str, ModelSettings] = {}
@@ -46,13 +49,13 @@ def stem(path: Path) -> str:
 
 def _files(folder: Path, remarks: list[str]) -> Iterator[tuple[Path, str]]:
     """First parts of all models, and for one alone in its own folder that folder's name."""
-    entries = _entries(folder)
+    entries = _entries(folder, remarks)
     for path in _models(entries):
         yield path, ""
     for inner in entries:
         if inner.is_dir():
             try:
-                found = _models(_entries(inner))
+                found = _models(_entries(inner, remarks))
             except ConfigError as error:
                 remarks.append(f"left out: {error.message}")
                 continue
@@ -71,11 +74,22 @@ def _models(entries: list[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _entries(folder: Path) -> list[Path]:
+def _entries(folder: Path, remarks: list[str]) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise ConfigError(
             f"cannot read the folder of models {folder}: {error.strerror}",
             hint="Give a folder that exists and may be read.",
         ) from error
+    remarks += unnamed(entries)
+    return [path for path in entries if is_text(path.name)]
+
+
+def unnamed(entries: Iterable[Path]) -> list[str]:
+    """One remark on those of a folder whose names are not UTF-8, if there are any."""
+    odd = [path for path in entries if not is_text(path.name)]
+    if not odd:
+        return []
+    names = f"{len(odd)} names, such as" if len(odd) > 1 else "a name,"
+    return [f"{odd[0].parent} has {names} {os.fsencode(odd[0].name)!r}, not in UTF-8: left out"]

@@ -15,14 +15,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from kolo.models.folder import stem, unnamed
 from kolo.models.gguf import shard_paths
+from kolo.models.reference import is_text
+from kolo.models.sources.quants import is_projector, quant_of
 
 _REPO = re.compile(r"models--(?P<owner>.+?)--(?P<repo>.+)")
-_QUANT = re.compile(
-    r"(?:^|[-._/])((?:UD-)?(?:I?Q[1-8](?:_[0-9A-Z]+)*|BF16|F16|F32|FP16|FP32|MXFP4|TQ[12]_0))"
-    r"(?=$|[-._/])",
-    re.IGNORECASE,
-)
 _MAX_DEPTH = 4
 
 
@@ -40,36 +38,33 @@ class Cached(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """``OWNER/REPO:QUANT``, as a pulled one is called."""
-        return f"{self.owner}/{self.repo}:{self.quant or Path(self.file).stem}"
+        """``OWNER/REPO:QUANT``, or ``OWNER/REPO/FILE``, as a pulled one is called."""
+        file = Path(self.file)
+        what = f":{self.quant}" if self.quant else f"/{file.with_name(stem(file))}"
+        return f"{self.owner}/{self.repo}{what}"
 
 
-def cached(folder: Path) -> list[Cached]:
-    """The whole models of a cache, of each repository those of its newest snapshot.
+def cached(folder: Path) -> tuple[list[Cached], list[str]]:
+    """The whole models of a cache, of each repository those of its newest snapshot, and a remark
+    on what has a name that is not UTF-8.
 
     Links that lead out of the cache are left out. An unreadable folder holds none.
     """
     root = Path(os.path.realpath(folder))
     found: list[Cached] = []
+    remarks: list[str] = []
     for home in _folders(folder):
         if match := _REPO.fullmatch(home.name):
-            found += _of_repo(root, home, match["owner"], match["repo"])
-    return found
+            found += _of_repo(root, home, match["owner"], match["repo"], remarks)
+    return found, remarks
 
 
-def quant_of(file: str) -> str:
-    """The quantization that a file's name tells, in upper case; empty if none."""
-    found = _QUANT.findall(file.removesuffix(".gguf"))
-    return found[-1].upper() if found else ""
-
-
-def _of_repo(root: Path, home: Path, owner: str, repo: str) -> list[Cached]:
+def _of_repo(root: Path, home: Path, owner: str, repo: str, remarks: list[str]) -> list[Cached]:
     snapshot = _snapshot(home)
     models: dict[str, Cached] = {}
-    for path in _files(snapshot, root, _MAX_DEPTH) if snapshot else ():
+    for path in _files(snapshot, root, _MAX_DEPTH, remarks) if snapshot else ():
         first = shard_paths(path)[0]
-        name = first.name.lower()
-        if name.startswith("mmproj") or "mmproj" in name:
+        if is_projector(first.name):
             continue
         if all(_inside(part, root) for part in shard_paths(path)):
             file = str(first.relative_to(snapshot)) if snapshot else first.name
@@ -79,7 +74,7 @@ def _of_repo(root: Path, home: Path, owner: str, repo: str) -> list[Cached]:
                 commit=snapshot.name if snapshot else "",
                 file=file,
                 path=first,
-                quant=quant_of(file),
+                quant=quant_of(stem(first)) or quant_of(first.parent.name),
             )
     return list(models.values())
 
@@ -96,15 +91,18 @@ def _snapshot(home: Path) -> Path | None:
     return max(folders.values(), key=lambda folder: folder.stat().st_mtime, default=None)
 
 
-def _files(folder: Path, root: Path, depth: int) -> Iterator[Path]:
+def _files(folder: Path, root: Path, depth: int, remarks: list[str]) -> Iterator[Path]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
         return
+    remarks += unnamed(Path(entry.path) for entry in entries)
     for entry in entries:
+        if not is_text(entry.name):
+            continue
         if entry.is_dir(follow_symlinks=False):
             if depth:
-                yield from _files(Path(entry.path), root, depth - 1)
+                yield from _files(Path(entry.path), root, depth - 1, remarks)
         elif entry.name.lower().endswith(".gguf") and _inside(Path(entry.path), root):
             yield Path(entry.path)
 

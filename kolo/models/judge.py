@@ -8,7 +8,8 @@ from pathlib import Path
 
 from kolo.errors import ModelInvalid, ModelNotFound
 from kolo.models.gguf import read_header, read_model, shard_paths
-from kolo.models.manifest import About, StoredFile
+from kolo.models.manifest import About, StoredFile, encode
+from kolo.models.sources.plan import NO_EXTRAS, Extras
 
 
 def hash_file(path: Path, told: Callable[[int], None] | None = None) -> str:
@@ -73,9 +74,11 @@ def in_place(path: Path, role: str) -> StoredFile:
     )
 
 
-def version_id(files: Sequence[StoredFile]) -> str:
-    """Equal for equal files: 12 hex digits, as ``kolo show`` prints them."""
+def version_id(files: Sequence[StoredFile], extras: Extras = NO_EXTRAS) -> str:
+    """Equal for equal files and extras: 12 hex digits, as ``kolo show`` prints them."""
     told = "\n".join(
         sorted(f"{f.name} {f.digest or f'{f.path} {f.size_bytes} {f.mtime_ns}'}" for f in files)
     )
+    if extras != NO_EXTRAS:
+        told += f"\n{encode(extras).decode()}"
     return hashlib.sha256(told.encode(errors="surrogateescape")).hexdigest()[:12]

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from kolo.config import BUILTIN_MODEL, Settings
 from kolo.errors import BadParameter, KoloError
 from kolo.models.folder import scan
-from kolo.models.hub_cache import Cached, cached, quant_of
+from kolo.models.hub_cache import Cached, cached
 from kolo.models.manifest import Stored
 from kolo.models.reference import HubRef, OciRef, RemoteRef, UrlRef, parse
+from kolo.models.sources.quants import quant_of
 from kolo.models.store import Store, store_of
 from kolo.types import LoadParams
 
@@ -58,17 +59,25 @@ def by_name(name: str, settings: Settings) -> Known | None:
 
 def found(settings: Settings) -> dict[str, Known]:
     """What lies in the folders and in the hub's cache."""
+    return look_around(settings)[0]
+
+
+def look_around(settings: Settings) -> tuple[dict[str, Known], list[str]]:
+    """The same, and a remark on each thing there that cannot be a model, and why."""
     models: dict[str, Known] = {}
+    remarks: list[str] = []
     for folder in settings.store.folders:
-        for name, path in _in_folder(Path(folder), {*models, BUILTIN_MODEL}).items():
+        for name, path in _in_folder(Path(folder), {*models, BUILTIN_MODEL}, remarks).items():
             models[name] = Known(name=name, place="folder", path=path, source=str(path))
-    for each in cached(Path(settings.store.hub_cache)) if settings.store.hub_cache else ():
+    cache = settings.store.hub_cache
+    in_cache, odd = cached(Path(cache)) if cache else ([], [])
+    for each in in_cache:
         source = str(HubRef(each.owner, each.repo, file=each.file))
         models.setdefault(
             each.name,
             Known(name=each.name, place="hub", path=each.path, source=source, cached=each),
         )
-    return models
+    return models, [*remarks, *odd]
 
 
 def aliases(settings: Settings) -> dict[str, str]:
@@ -111,6 +120,8 @@ def params_of(each: Known, engine: LoadParams) -> LoadParams:
     return replace(
         engine,
         ctx=engine.ctx if engine.ctx is not None else extras.ctx,
+        stop=engine.stop if engine.stop is not None else list(extras.stop) or None,
+        system=engine.system if engine.system is not None else extras.system or None,
         sampling=replace(ours, **open_fields),
     )
 
@@ -127,12 +138,14 @@ def _known(store: Store, stored: Stored) -> Known:
     return Known(name=stored.name, place="store", path=path, source=version.source, stored=stored)
 
 
-def _in_folder(folder: Path, taken: set[str]) -> dict[str, Path]:
-    """The models of a folder by name; of one that cannot be read, none: ``kolo ls`` says so."""
+def _in_folder(folder: Path, taken: set[str], remarks: list[str]) -> dict[str, Path]:
+    """The models of a folder by name; of one that cannot be read, none."""
     try:
-        models, _ = scan(folder, LoadParams(), taken)
-    except KoloError:
+        models, told = scan(folder, LoadParams(), taken)
+    except KoloError as error:
+        remarks.append(error.message)
         return {}
+    remarks += told
     return {name: model.path for name, model in models.items()}
 
 

@@ -169,6 +169,15 @@ def is_safe(path: str) -> bool:
     return path.isprintable() and "\\" not in path and not {"", ".", ".."} & {*parts}
 
 
+def is_text(name: str) -> bool:
+    """Whether the name of a file is text (UTF-8); one that is not could be told to nobody."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def origin(source: str) -> str:
     """What two references to models of one place have in common: of the hub, the repository."""
     try:

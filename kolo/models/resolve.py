@@ -16,10 +16,10 @@ is fetched: that is for ``kolo pull``.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -44,10 +44,14 @@ from kolo.models.reference import (
     PathRef,
     RemoteRef,
     expanded,
+    is_text,
     parse,
 )
 from kolo.models.store import need_store
 from kolo.types import LoadParams
+
+MAX_NEAR = 5
+"""Names told when one is not there."""
 
 
 class ModelSpec(Struct, frozen=True, kw_only=True):
@@ -58,6 +62,9 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     path: Path
     """An existing file: of a split model, the first part, all others being there."""
     params: LoadParams
+    """What it is loaded with."""
+    asked: LoadParams | None = None
+    """Of one of the store, ``params`` without what this version was published with."""
     aliases: tuple[str, ...] = ()
     pin: bool = False
     ttl_s: float | None = None
@@ -104,17 +111,45 @@ def resolve(reference: str, settings: Settings, *, allow_paths: bool = True) -> 
     if len(near) == 1:
         return _spec(names[near[0]], settings)
     if near:
-        raise _ambiguous(reference, near)
+        raise ambiguous(reference, near)
     if isinstance(meant, (PathRef, NameRef)):
         raise _not_found(reference, settings, allow_paths)
-    raise _not_here(meant, reference)
+    raise _not_here(meant, reference, names)
 
 
 def refreshed(spec: ModelSpec, settings: Settings) -> ModelSpec:
-    """``spec`` with the version that the store has in use now; as it is if the name is gone."""
-    if spec.stored and (each := by_name(spec.stored, settings)) and each.path != spec.path:
-        return replace(spec, path=_spec(each, settings).path)
-    return spec
+    """``spec`` with the version that the store has in use now, and what that was published with.
+    ModelNotFound if its name has left the store, and its file too."""
+    if not spec.stored:
+        return spec
+    each = by_name(spec.stored, settings)
+    if each is None and not spec.path.exists():
+        raise ModelNotFound(
+            f"{spec.stored!r} has left the store",
+            hint=f"Pull it again; if the engine {spec.id!r} has been added by hand, forget it with "
+            f"kolo unload {spec.id} --forget.",
+            param="model",
+        )
+    return spec if each is None or each.path == spec.path else stored_spec(spec, each, settings)
+
+
+def stored_spec(spec: ModelSpec, each: Known, settings: Settings) -> ModelSpec:
+    """``spec``, but of the model ``each`` of the store, in the version that is in use."""
+    now = _spec(each, settings)
+    asked = spec.params if spec.asked is None else spec.asked
+    params = params_of(each, asked)
+    return replace(
+        spec, path=now.path, params=params, asked=asked, source=now.source, stored=now.stored
+    )
+
+
+def overridden(spec: ModelSpec, overrides: Mapping[str, Any], settings: Settings) -> ModelSpec:
+    """``spec`` with other parameters, by their names; those of None are as they were published."""
+    if spec.asked is None:
+        return replace(spec, params=replace(spec.params, **overrides))
+    asked = replace(spec.asked, **overrides)
+    each = by_name(spec.stored, settings)
+    return replace(spec, params=params_of(each, asked) if each else asked, asked=asked)
 
 
 def find_file(path: Path, *, whose: str = "") -> Path:
@@ -189,15 +224,23 @@ def _is_plain(reference: str) -> bool:
     return not reference.lower().startswith(marks)
 
 
-def _not_here(meant: RemoteRef, reference: str) -> ModelNotFound:
+def _not_here(meant: RemoteRef, reference: str, names: dict[str, Known]) -> ModelNotFound:
     plain = isinstance(meant, HubRef) and _is_plain(reference)
+    near = [each.name for each in from_source(_any_of(meant), names)]
+    near = near[:MAX_NEAR] or _near(str(meant).partition(":")[2], names)
+    here = f", or one that is here: {', '.join(near)}" if near else ""
     return ModelNotFound(
         f"there is no model or file {reference!r} on this machine"
         if plain
         else f"no model from {meant} is on this machine",
-        hint=f"kolo pull {reference}",
+        hint=f"kolo pull {reference}{here}",
         param="model",
     )
+
+
+def _any_of(meant: RemoteRef) -> RemoteRef:
+    """The same place, whatever quant or file of it."""
+    return HubRef(meant.owner, meant.repo) if isinstance(meant, HubRef) else meant
 
 
 def _spec(each: Known, settings: Settings) -> ModelSpec:
@@ -208,12 +251,14 @@ def _spec(each: Known, settings: Settings) -> ModelSpec:
         id=each.name,
         path=find_file(path, whose=f", the file of {each.name!r}"),
         params=params_of(each, settings.engine),
+        asked=settings.engine if each.stored is not None else None,
         source=each.place,
         stored=each.name if each.stored is not None else "",
     )
 
 
-def _ambiguous(reference: str, names: list[str]) -> BadParameter:
+def ambiguous(reference: str, names: list[str]) -> BadParameter:
+    """For the beginning of several names."""
     shown = "\n".join(sorted(names)[:10])
     more = f"\nand {len(names) - 10} more" if len(names) > 10 else ""
     return BadParameter(
@@ -259,12 +304,12 @@ def _only_model(folder: Path, whose: str) -> Path:
 
 
 def _is_gguf(path: Path) -> bool:
-    return path.suffix.lower() == ".gguf"
+    """By its name, which must be one that can be told."""
+    return path.suffix.lower() == ".gguf" and is_text(path.name)
 
 
 def _not_found(reference: str, settings: Settings, allow_paths: bool) -> ModelNotFound:
-    names = {name.lower(): name for name in _names(settings)}
-    near = [names[name] for name in difflib.get_close_matches(reference.lower(), names)]
+    near = _near(reference, _names(settings))
     shown = reference if len(reference) <= 100 else f"{reference[:100]}…"
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     return ModelNotFound(
@@ -272,6 +317,17 @@ def _not_found(reference: str, settings: Settings, allow_paths: bool) -> ModelNo
         hint=f"{meant}{_possible(settings, allow_paths)}",
         param="model",
     )
+
+
+def _near(reference: str, names: Iterable[str]) -> list[str]:
+    """Those that are nearly it, whole or without owner and tag."""
+    parts: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        short = name.rpartition("/")[2].lower()
+        for part in {name.lower(), short, short.partition(":")[0]}:
+            parts.setdefault(part, []).append(name)
+    found = difflib.get_close_matches(reference.lower(), parts)
+    return list(dict.fromkeys(name for part in found for name in parts[part]))[:MAX_NEAR]
 
 
 def _names(settings: Settings) -> Iterator[str]:
@@ -286,7 +342,8 @@ def _possible(settings: Settings, allow_paths: bool) -> str:
     path = "a path to a .gguf file, " if allow_paths else ""
     file = f"a name in {settings.file}, " if settings.file else ""
     stored = "a name that kolo ls shows, " if settings.store.dir else ""
-    return f"Possible: {path}{file}{stored}{BUILTIN_MODEL}."
+    more = " kolo pull fetches others." if allow_paths and settings.store.dir else ""
+    return f"Possible: {path}{file}{stored}{BUILTIN_MODEL}.{more}"
 
 
 def _near_file(path: Path) -> str:

@@ -37,13 +37,11 @@ from kolo.models.manifest import (
     folder_name,
 )
 from kolo.models.reference import HubRef, origin
-from kolo.models.sources.plan import Extras, Plan, RemoteFile
+from kolo.models.sources.plan import NO_EXTRAS, Extras, Plan, RemoteFile
 from kolo.whole import write_whole
 
 if TYPE_CHECKING:
     from kolo.models.sources.transfer import Fetched
-
-NO_EXTRAS = Extras()
 
 
 class Incoming(Struct, frozen=True, kw_only=True):
@@ -179,7 +177,7 @@ class Store:
             try:
                 with self._staged(name, own) as stage:
                     version = Version(
-                        id=version_id(own),
+                        id=version_id(own, extras),
                         added_at=time.time(),
                         source=source,
                         files=own,
@@ -227,13 +225,15 @@ class Store:
         return blob if known else None
 
     def version_of(self, plan: Plan, name: str) -> str:
-        """The version of ``name`` that has exactly the plan's files: by their sums, or where the
-        source names none, by what it calls this state of them. Empty if there is none."""
+        """The version of ``name`` that has exactly the plan's files and extras: by their sums, or
+        where the source names none, by what it calls this state of them. Empty for none."""
         stored = self.models().get(name)
         wanted = {(file.name, f"sha256:{file.sha256}") for file in plan.files if file.sha256}
         sized = {(file.name, file.size_bytes) for file in plan.files}
         for version in stored.versions if stored is not None else ():
             same = plan.revision and plan.revision == version.revision
+            if version.extras != plan.extras:
+                continue
             if len(wanted) == len(plan.files):
                 if {(file.name, file.digest) for file in version.files} == wanted:
                     return version.id
@@ -270,9 +270,16 @@ class Store:
             return self._enter(models, name, version, stage)
 
     def use(self, name: str, version_id: str) -> Stored:
-        """Have another version of ``name`` in use."""
+        """Have another version of ``name`` in use. ModelNotFound if it has left the store."""
         with self._changing() as models:
-            stored = replace(models[name], current=version_id)
+            before = models.get(name)
+            if before is None or version_id not in [each.id for each in before.versions]:
+                raise ModelNotFound(
+                    f"{name!r} has no version {version_id} any more",
+                    hint="kolo ls shows what there is.",
+                    param="model",
+                )
+            stored = replace(before, current=version_id)
             write_whole(self.home(name) / "current", version_id.encode())
             models[name] = stored
         return stored

@@ -30,7 +30,7 @@ STALE_S = 7 * 86400.0
 class Waste(Struct, frozen=True, kw_only=True):
     """Something that ``prune`` would remove."""
 
-    kind: Literal["version", "blob", "partial", "leftover"]
+    kind: Literal["version", "blob", "partial", "leftover", "prefix"]
     what: str
     """The name of a model and its version, or of a file."""
     n_bytes: int

@@ -26,7 +26,8 @@ from kolo.snapshot import (
     Slot,
     Snapshot,
 )
-from kolo.types import ModelInfo, SlotStats
+from kolo.stats import SlotStats
+from kolo.types import ModelInfo
 
 MOST_REQUESTS = 500
 """Of those under way, the oldest are listed."""

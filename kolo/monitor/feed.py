@@ -19,7 +19,8 @@ MAX_BEHIND = 512
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """One change of an engine, or of a download, whose name is then in ``engine``."""
+    """One change of an engine, of a download, whose name is then in ``engine``, or of all that can
+    be asked for, which is ``*``."""
 
     engine: str
     kind: Literal[
@@ -31,6 +32,7 @@ class Event(Struct, frozen=True, kw_only=True):
         "downloading",
         "downloaded",
         "download_failed",
+        "reloaded",
     ]
     stage: str = ""
     fraction: float = 0.0
@@ -105,6 +107,10 @@ class Feed(NullSink):
     def removed(self, id: str) -> None:
         """The engine is known no more."""
         self._tell(Event(engine=id, kind="removed"))
+
+    def reloaded(self) -> None:
+        """The settings were read anew."""
+        self._tell(Event(engine="*", kind="reloaded"))
 
     def downloading(self, id: str, url: str, done_bytes: int, total_bytes: int | None) -> None:
         self._tell(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from kolo.errors import KoloError
 from kolo.manager.engine import Engine
 from kolo.manager.manager import Manager
-from kolo.types import EngineStats
+from kolo.stats import EngineStats
 
 EVERY_S = 1.0
 DEADLINE_MS = 5_000

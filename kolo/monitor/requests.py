@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-from kolo.manager.engine import Engine, Underway
+from kolo.manager.engine import Engine
+from kolo.manager.request import Underway
 from kolo.snapshot import Request, RequestState
-from kolo.types import SlotStats
+from kolo.stats import SlotStats
 
 RATE_OVER_S = 5.0
 SHORTEST_S = 0.2

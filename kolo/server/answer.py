@@ -15,12 +15,12 @@ from kolo.errors import DeadlineExceeded, InternalError
 from kolo.manager.engine import Engine
 from kolo.manager.stream import Stream
 from kolo.server.scores import Shown
+from kolo.stats import SlotStats
 from kolo.types import (
     Delta,
     FinishReason,
     Generate,
     Generated,
-    SlotStats,
     TokenLogprob,
     ToolCallDelta,
 )

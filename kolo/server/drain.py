@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from kolo.manager.caller import Trace, caller, trace
+from kolo.server.naming import name_of, request_id
 
 Asgi = Callable[..., Awaitable[Any]]
 _TRACE_HEADERS = (b"traceparent", b"tracestate")
@@ -30,6 +31,7 @@ class Drain:
         self._idle.clear()
         host, *_ = scope.get("client") or ("",)
         caller.set(host)
+        request_id.set(name_of(scope["headers"]))
         trace.set(_trace(scope["headers"]))
         try:
             await self._app(scope, receive, send)

@@ -19,6 +19,7 @@ from quart import Response
 from werkzeug.exceptions import HTTPException
 
 from kolo.errors import KoloError, internal
+from kolo.server.naming import request_id
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ class Problem(Struct, frozen=True, kw_only=True):
     code: str
     param: str | None = None
     retry_after_s: float | None = None
+    request_id: str = ""
+    """Of the request that met it (``naming``)."""
     allow: tuple[str, ...] = ()
     """Methods that the path does take."""
 
@@ -50,6 +53,9 @@ class ErrorObject(Struct, kw_only=True):
     code: str
     hint: Annotated[
         str | UnsetType, Meta(description="What to do about it; the message ends with it.")
+    ] = UNSET
+    request_id: Annotated[
+        str | UnsetType, Meta(description="As in the header X-Request-Id, and in the log.")
     ] = UNSET
 
 
@@ -74,6 +80,7 @@ def _openai_body(problem: Problem) -> bytes:
         param=problem.param,
         code=problem.code,
         hint=problem.hint or UNSET,
+        request_id=problem.request_id or UNSET,
     )
     return msgspec.json.encode(ErrorReply(error))
 
@@ -95,7 +102,7 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, HTTPException):
         return _http_problem(error)
     if not isinstance(error, KoloError):
-        log.error("an unforeseen error in a request", exc_info=error)
+        log.error("an unforeseen error in a request", exc_info=error, extra=_logged())
         error = internal(error)
     # What follows the hint's first line is the log of a worker and stays here.
     hint = error.hint.partition("\n")[0].strip()
@@ -108,6 +115,7 @@ def problem_of(error: Exception) -> Problem:
         code=error.code,
         param=error.param,
         retry_after_s=error.retry_after_s,
+        request_id=request_id.get(),
     )
 
 
@@ -150,7 +158,7 @@ def _http_problem(error: HTTPException) -> Problem:
     """What Quart itself turned away."""
     status = error.code or 500
     if status >= 500:
-        log.error("an error of the web framework", exc_info=error)
+        log.error("an error of the web framework", exc_info=error, extra=_logged())
     phrase = error.description or HTTPStatus(status).phrase
     return Problem(
         status=status,
@@ -158,4 +166,10 @@ def _http_problem(error: HTTPException) -> Problem:
         type="invalid_request_error" if status < 500 else "server_error",
         code=_HTTP_CODES.get(status, "invalid_request" if status < 500 else "internal_error"),
         allow=tuple(sorted(getattr(error, "valid_methods", None) or ())),
+        request_id=request_id.get(),
     )
+
+
+def _logged() -> dict[str, object]:
+    """What a log line of this request has beside its text."""
+    return {"fields": {"request_id": request_id.get()}}

@@ -20,7 +20,7 @@ from kolo.monitor.history.reader import (
     choose_step,
     find_figures,
 )
-from kolo.server.route import Route, json_reply
+from kolo.server.route import READ, Route, json_reply
 from kolo.server.served import find_served
 from kolo.server.service import Service
 
@@ -68,7 +68,7 @@ class RunsReply(Struct, frozen=True):
 async def figures(service: Service, query: HistoryQuery) -> Response:
     from_at, to_at = _span(query)
     names = [name.strip() for name in query.metric.split(",")]
-    engine = _engine(service, query.engine)
+    engine = await _engine(service, query.engine)
     wanted = find_figures(names, engine=engine, gpu=query.gpu)
     step_s = choose_step(from_at, to_at, query.step)
     name = query.gpu if query.gpu is not None else engine
@@ -81,7 +81,7 @@ async def figures(service: Service, query: HistoryQuery) -> Response:
 async def events(service: Service, query: EntriesQuery) -> Response:
     from_at, to_at = _span(query)
     found = await _history(service).events(
-        engine=_engine(service, query.engine), from_at=from_at, to_at=to_at, limit=query.limit
+        engine=await _engine(service, query.engine), from_at=from_at, to_at=to_at, limit=query.limit
     )
     return json_reply(EventsReply(found))
 
@@ -89,7 +89,7 @@ async def events(service: Service, query: EntriesQuery) -> Response:
 async def runs(service: Service, query: EntriesQuery) -> Response:
     from_at, to_at = _span(query)
     found = await _history(service).runs(
-        engine=_engine(service, query.engine), from_at=from_at, to_at=to_at, limit=query.limit
+        engine=await _engine(service, query.engine), from_at=from_at, to_at=to_at, limit=query.limit
     )
     return json_reply(RunsReply(found))
 
@@ -112,12 +112,12 @@ def _moment(at: float, now: float) -> float:
     return now + at if at < 0 else at
 
 
-def _engine(service: Service, name: str | None) -> str | None:
+async def _engine(service: Service, name: str | None) -> str | None:
     """The id behind an alias. One that is no more may still be in the history."""
     if name is None:
         return None
     try:
-        return find_served(service, name).id
+        return (await find_served(service, name)).id
     except ModelNotFound:
         return name
 
@@ -128,6 +128,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/v1/monitor/history",),
+        scopes=READ,
         handler=figures,
         tag=TAG,
         summary="Metrics over a range of time, as graphs show them",
@@ -138,6 +139,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/v1/monitor/events",),
+        scopes=READ,
         handler=events,
         tag=TAG,
         summary="What happened: loads, unloads, crashes, requests that were turned away",
@@ -148,6 +150,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/v1/monitor/runs",),
+        scopes=READ,
         handler=runs,
         tag=TAG,
         summary="Engines from load to unload, and why they ended",

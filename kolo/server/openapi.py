@@ -18,10 +18,11 @@ import msgspec
 from quart import Response
 
 import kolo
-from kolo.errors import EngineStopped, KoloError
+from kolo.errors import AuthFailed, EngineStopped, Forbidden, KoloError, RateLimited
+from kolo.server.access.hosts import HostForbidden
 from kolo.server.body import FORM_ERRORS
 from kolo.server.envelope import dialect_of
-from kolo.server.route import Route
+from kolo.server.route import PUBLIC, Route
 from kolo.server.service import Service
 
 _VARIABLE = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>")
@@ -45,6 +46,7 @@ def routes(described: Sequence[Route]) -> list[Route]:
         Route(
             method="GET",
             paths=("/openapi.json",),
+            scopes=PUBLIC,
             handler=openapi_json,
             tag="Documentation",
             summary="This description, as OpenAPI 3.1",
@@ -53,6 +55,7 @@ def routes(described: Sequence[Route]) -> list[Route]:
         Route(
             method="GET",
             paths=("/docs",),
+            scopes=PUBLIC,
             handler=docs,
             tag="Documentation",
             summary="This description, as a page",
@@ -75,8 +78,14 @@ def describe(described: Iterable[Route]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Kolo", "version": kolo.__version__},
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": _SCHEMES},
     }
+
+
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer KEY"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
 def _schemas(described: Sequence[Route]) -> tuple[dict[Any, dict[str, Any]], dict[str, Any]]:
@@ -99,7 +108,11 @@ def _operation(route: Route, path: str, schemas: dict[Any, dict[str, Any]]) -> d
         "tags": [route.tag],
         "summary": route.summary,
         "responses": _responses(route, path, schemas),
+        # Without keys, or where there are none yet, nobody needs one: hence the empty choice.
+        "security": [{}, *({name: list(route.scopes)} for name in _SCHEMES if route.scopes)],
     }
+    if route.scopes:
+        operation["description"] = f"A key needs the scope {' or '.join(route.scopes)}."
     if parameters := [*_path_parameters(path), *_query_parameters(route)]:
         operation["parameters"] = parameters
     if route.body is not None:
@@ -122,6 +135,8 @@ def _query_parameters(route: Route) -> Iterable[dict[str, Any]]:
             "required": field.required,
             "schema": msgspec.json.schema(field.type),
         }
+    for name in route.instead:
+        yield {"name": name, "in": "query", "required": False, "schema": {"type": "boolean"}}
 
 
 def _responses(route: Route, path: str, schemas: dict[Any, dict[str, Any]]) -> dict[str, Any]:
@@ -161,7 +176,9 @@ def _event(chunk: dict[str, Any]) -> dict[str, Any]:
 
 def _errors(route: Route) -> dict[int, set[str]]:
     """Status to the codes it may come with."""
-    classes: list[type[KoloError]] = [*route.errors]
+    classes: list[type[KoloError]] = [*route.errors, HostForbidden]
+    if route.scopes:
+        classes += (AuthFailed, Forbidden, RateLimited)
     found: dict[int, set[str]] = {}
     if route.body is not None or route.query is not None:
         classes += FORM_ERRORS

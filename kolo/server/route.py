@@ -8,14 +8,25 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from quart import Quart, Response, request
+from quart import Quart, Response, g, request
 
 from kolo.errors import BadParameter, EngineStopped, KoloError, UsageError
+from kolo.keys import Scope
+from kolo.server.access.gate import LISTS
 from kolo.server.body import decode, read_to_the_end
 from kolo.server.drain import Drain
 from kolo.server.service import Service
 
 _HARMLESS = ("GET", "HEAD")
+_SUBJECTS = ("model", "engine_id", "model_id", "model_path", "url", "action")
+"""Fields of a body that say what an action is about, for the audit log."""
+
+__all__ = ["INFER", "LISTS", "MANAGE", "PUBLIC", "READ", "Route", "json_reply", "mount"]
+
+PUBLIC: tuple[Scope, ...] = ()
+INFER: tuple[Scope, ...] = ("infer",)
+READ: tuple[Scope, ...] = ("read", "manage")
+MANAGE: tuple[Scope, ...] = ("manage",)
 
 Handler = Callable[..., Awaitable[Response]]
 
@@ -31,6 +42,8 @@ class Route:
     handler: Handler
     tag: str
     summary: str
+    scopes: tuple[Scope, ...] = MANAGE
+    """A key needs one of these; nobody needs a key where there is none."""
     body: Any = None
     """Struct that the JSON body must be."""
     query: type[msgspec.Struct] | None = None
@@ -45,6 +58,8 @@ class Route:
     """Types of the JSON replies of other statuses with which it may go well."""
     chunk: Any = None
     """Type of each event, if the reply can be a stream of them."""
+    instead: Mapping[str, Handler] = field(default_factory=dict)
+    """Handlers that answer where the query has their name (``?reload=1``); they take no body."""
     errors: Sequence[type[KoloError]] = ()
     """What may go wrong, beside what a body or query of the wrong form does."""
 
@@ -60,6 +75,7 @@ def mount(app: Quart, service: Service, drain: Drain, routes: Sequence[Route]) -
         view = _view(route, service, drain)
         for path in route.paths:
             endpoint = f"{route.method} {path}".replace(".", "_")
+            service.access.scopes[endpoint] = route.scopes
             app.add_url_rule(path, endpoint, view, methods=[route.method])
 
 
@@ -75,20 +91,33 @@ def _view(route: Route, service: Service, drain: Drain) -> Handler:
             raise EngineStopped(
                 "the server is stopping", hint="Send the request again.", retry_after_s=5.0
             )
+        for name, other in route.instead.items():
+            if request.args.get(name) in ("1", "true"):
+                _check_site(service)
+                await read_to_the_end()
+                g.subject = name
+                return await other(service, **variables)
         if decoder is not None:
             _check_origin()
             raw = await request.get_data(cache=False)
             assert isinstance(raw, bytes)
             variables["body"] = decode(decoder, raw)
+            g.subject = _subject(variables["body"])
         else:
             if route.method not in _HARMLESS:
-                _check_site()
+                _check_site(service)
             await read_to_the_end()
         if route.query is not None:
             variables["query"] = _query(route.query)
         return await route.handler(service, **variables)
 
     return view
+
+
+def _subject(body: Any) -> str:
+    """What the audit log is told of a body. A query in an address may hold a token."""
+    found = next((value for name in _SUBJECTS if (value := getattr(body, name, None))), "")
+    return found.partition("?")[0] if isinstance(found, str) else ""
 
 
 def _check_origin() -> None:
@@ -101,10 +130,12 @@ def _check_origin() -> None:
         )
 
 
-def _check_site() -> None:
+def _check_site(service: Service) -> None:
     """A page may have a browser send an empty POST to any site without asking leave."""
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.host:
+    if origin is None or service.access.cors.allows(origin):
+        return
+    if urlsplit(origin).netloc != request.host:
         raise UsageError(
             f"a page of {origin} may not do this", hint="Do it from the command line or a program."
         )

@@ -10,23 +10,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from hypercorn.asyncio import serve as hypercorn_serve
-from hypercorn.config import Config
 
 from kolo.server import connection
 from kolo.server.app import App
+from kolo.server.listening import Listening
 
 FAREWELL_S = 5.0
 """For the last events of streams that were failed to be sent."""
+SAVE_LEAST_S = 2.0
+"""For engines to save what they have cached, though the time to stop is over."""
 CLOSE_S = 5.0
 """For Hypercorn to close; on Python 3.12 it may wait for a client that never reads."""
-KEEP_ALIVE_S = 75.0
-"""Longer than clients keep a connection, so that none is closed while a request is on it."""
-BACKLOG = 1024
 
 log = logging.getLogger(__name__)
 
@@ -50,26 +48,31 @@ async def serve(
 ) -> None:
     """Serve until ``stop`` is asked, or without one until SIGINT or SIGTERM.
 
-    ``on_listening`` is called once with the address bound to, when clients can connect.
-    Raises OSError when the address cannot be bound. The manager is closed only if answers had
-    to be cut off; it is the caller's to close.
+    ``on_listening`` is called once with the address bound to, when clients can connect; the host
+    is ``unix:PATH`` where there is no port. Raises OSError or ConfigError when it cannot be bound.
+    The manager is closed when it was told to stop; else it is the caller's to close.
     """
     options = app.service.options
     connection.install()
-    sock = _bind(options.host, options.port)
-    host, port = sock.getsockname()[:2]
+    listening = Listening(options)
+    config = listening.config()
+    config.graceful_timeout = CLOSE_S
     with _signals(stop) as stop:
         closing = asyncio.Event()
         serving = asyncio.create_task(
-            hypercorn_serve(app, _config(sock), shutdown_trigger=closing.wait), name="serve"
+            hypercorn_serve(app, config, shutdown_trigger=closing.wait), name="serve"
         )
+        renewing = asyncio.create_task(listening.renew(), name="renew the certificate")
         if on_listening is not None:
-            on_listening(host, port)
+            on_listening(listening.host, listening.port)
+        app.service.downloads.go_on()
         try:
             await _asked_or_failed(serving, stop)
             await _drain(app, stop)
         finally:
             closing.set()
+            renewing.cancel()
+            listening.close()
             done, _ = await asyncio.wait({serving}, timeout=CLOSE_S)
             if not done:
                 log.warning("some connections did not close and were cut off")
@@ -92,6 +95,7 @@ async def _drain(app: App, stop: Stop) -> None:
     app.drain.stopping = True
     app.service.monitor.stopping()
     timeout_s = app.service.options.stop_timeout_s
+    save_by_s = asyncio.get_running_loop().time() + max(timeout_s, SAVE_LEAST_S)
     hurrying = asyncio.create_task(stop.at_once.wait())
     fetching = asyncio.create_task(app.service.downloads.close())
     idle = asyncio.create_task(app.drain.idle(timeout_s))
@@ -101,9 +105,11 @@ async def _drain(app: App, stop: Stop) -> None:
     finally:
         for task in (hurrying, settled, idle):
             task.cancel()
-    if app.drain.active:
-        log.warning("%d requests are cut off", app.drain.active)
-        await app.service.manager.close()
+    active = app.drain.active
+    if active:
+        log.warning("%d requests are cut off", active)
+    await _unload(app, stop, save_by_s)
+    if active:
         await app.drain.idle(FAREWELL_S)
     done, _ = await asyncio.wait({fetching}, timeout=FAREWELL_S)
     if not done:
@@ -111,27 +117,19 @@ async def _drain(app: App, stop: Stop) -> None:
         fetching.cancel()
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    """A listening socket. IPv4 where a name has both: what it prints is what it listens on."""
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-    return socket.create_server(address[:2], family=family, backlog=BACKLOG)
-
-
-def _config(sock: socket.socket) -> Config:
-    """Hypercorn's settings. ``sock`` is its own from here on."""
-    config = Config()
-    config.bind = [f"fd://{sock.detach()}"]
-    config.workers = 1
-    config.backlog = BACKLOG
-    config.keep_alive_timeout = KEEP_ALIVE_S
-    config.keep_alive_max_requests = 1 << 30
-    config.graceful_timeout = CLOSE_S
-    config.include_server_header = False
-    config.accesslog = None
-    config.errorlog = logging.getLogger("kolo.server.hypercorn")
-    config.loglevel = "WARNING"
-    return config
+async def _unload(app: App, stop: Stop, save_by_s: float) -> None:
+    """Unload all engines. They save what they have cached in what is left of the time to stop,
+    or in a little more; not when the stop is to be at once."""
+    manager = app.service.manager
+    left_s = max(save_by_s - asyncio.get_running_loop().time(), SAVE_LEAST_S)
+    save_s = 0.0 if stop.at_once.is_set() else left_s
+    closing = asyncio.create_task(manager.close(save_s=save_s), name="unload all")
+    hurrying = asyncio.create_task(stop.at_once.wait())
+    await asyncio.wait({closing, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+    hurrying.cancel()
+    if not closing.done():
+        manager.hurry()
+    await closing
 
 
 @contextmanager

@@ -25,7 +25,7 @@ class MetricsQuery(Struct, frozen=True):
 
 async def scrape(service: Service, query: MetricsQuery) -> Response:
     """Raises ModelNotFound for a ``model`` that there is not."""
-    only = find_served(service, query.model).id if query.model is not None else None
+    only = (await find_served(service, query.model)).id if query.model is not None else None
     collector = service.monitor.collector
     snapshot = await collector.take() if collector is not None else Snapshot(at=time.time())
     view = View(

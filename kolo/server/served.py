@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
 from kolo.config import BUILTIN_MODEL
 from kolo.errors import ModelNotFound
 from kolo.manager.status import EngineStatus
-from kolo.models.known import aliases, known
+from kolo.models.known import Known, aliases, in_store, known
 from kolo.models.resolve import resolve
 from kolo.server.service import Service
 
@@ -30,9 +31,15 @@ class Served(Struct, frozen=True, kw_only=True):
         return name == self.id or name in self.aliases
 
 
-def served(service: Service) -> list[Served]:
-    """Every model that GET /v1/models lists, by name."""
-    return sorted(_served(service), key=lambda one: one.id)
+async def served(service: Service) -> list[Served]:
+    """Every model that can be asked for, by name."""
+    # In a thread: a folder may be large, or on a disk far away.
+    return listed(service, await asyncio.to_thread(known, service.settings))
+
+
+def listed(service: Service, names: dict[str, Known]) -> list[Served]:
+    """The same, where ``names`` are the models that need no line in the settings."""
+    return sorted(_served(service, names), key=lambda one: one.id)
 
 
 def leaving(service: Service) -> list[Served]:
@@ -45,21 +52,27 @@ def leaving(service: Service) -> list[Served]:
     ]
 
 
-def find_served(service: Service, name: str) -> Served:
+async def find_served(service: Service, name: str) -> Served:
     """The model with this name or alias. Raises ModelNotFound, with what is near."""
-    reference = service.reference(name)
-    every = list(_served(service))
+    reference, settings = service.reference(name), service.settings
+    for one in listed(service, in_store(settings)):  # needs no look at the folders
+        if one.is_called(reference):
+            return one
+    every = await served(service)
     for one in every:
         if one.is_called(reference):
             return one
-    spec = resolve(reference, service.settings, allow_paths=False)
+    try:
+        spec = await asyncio.to_thread(resolve, reference, settings, allow_paths=False)
+    except ModelNotFound as error:
+        raise service.not_there(reference, error) from error
     for one in every:
         if one.id == spec.id:
             return one
     return Served(id=spec.id, aliases=spec.aliases, source=spec.source, path=str(spec.path))
 
 
-def _served(service: Service) -> Iterator[Served]:
+def _served(service: Service, names: dict[str, Known]) -> Iterator[Served]:
     settings = service.settings
     engines = {engine.id: engine for engine in service.manager.list()}
     if BUILTIN_MODEL not in engines:
@@ -78,7 +91,7 @@ def _served(service: Service) -> Iterator[Served]:
             engine=engines.pop(name, None),
         )
     further = aliases(settings)
-    for name, each in known(settings).items():
+    for name, each in names.items():
         if name in settings.models or name == BUILTIN_MODEL:
             continue
         yield Served(
@@ -88,8 +101,9 @@ def _served(service: Service) -> Iterator[Served]:
             path=str(each.path),
             engine=engines.pop(name, None),
         )
+    kept = {spec.id: spec.stored for spec in service.registry.specs()}
     for engine in engines.values():
-        if engine.source == "retired":
+        if engine.source == "retired" or _has_left(engine, kept):
             continue
         yield Served(
             id=engine.id,
@@ -99,3 +113,11 @@ def _served(service: Service) -> Iterator[Served]:
             path=engine.path,
             engine=engine,
         )
+
+
+def _has_left(engine: EngineStatus, kept: Mapping[str, str]) -> bool:
+    """Whether it was of a model that was found by name, is not there any more, and is not loaded.
+    One under a name of its own, which ``kept`` has, stays until somebody forgets it."""
+    if engine.state not in ("unloaded", "failed") or engine.source in ("config", "path", "builtin"):
+        return False
+    return kept.get(engine.id, engine.id) == engine.id

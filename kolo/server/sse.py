@@ -24,7 +24,8 @@ from kolo.server.answer import Source, open_source
 from kolo.server.envelope import OPENAI, Problem, problem_of
 from kolo.server.patience import Patience
 from kolo.server.service import Service
-from kolo.types import Delta, Generate, Generated, SlotStats
+from kolo.stats import SlotStats
+from kolo.types import Delta, Generate, Generated
 
 SSE = "text/event-stream; charset=utf-8"
 HEARTBEAT = b": keep-alive\n\n"

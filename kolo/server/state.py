@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from kolo.config import BUILTIN_MODEL, Settings
-from kolo.errors import ConfigError, KoloError
+from kolo.errors import KoloError
 from kolo.models.resolve import ModelSpec, refreshed, resolve
-from kolo.whole import write_whole
+from kolo.server.keeping import StateFile
 
 VERSION = 1
 
@@ -36,10 +35,13 @@ class Registry:
     """
 
     def __init__(self, file: Path | None = None, settings: Settings | None = None) -> None:
-        self._file = file
+        self._file = StateFile(file, _Kept, what="the engines added before")
         self._settings = settings or Settings()
-        self.problem = ""
         self._specs: Mapping[str, ModelSpec] = {spec.id: spec for spec in self._read()}
+
+    @property
+    def problem(self) -> str:
+        return self._file.problem
 
     def specs(self) -> list[ModelSpec]:
         """What to register at start, oldest first; those whose name the configuration has taken
@@ -49,6 +51,10 @@ class Registry:
     def hidden(self) -> list[str]:
         """Ids that are kept and now belong to the configuration."""
         return [id for id in self._specs if self._configured(id)]
+
+    def follow(self, settings: Settings) -> None:
+        """Go by other settings: which names are theirs."""
+        self._settings = settings
 
     def remember(self, spec: ModelSpec) -> None:
         """Keep ``spec``, in place of one of the same id. ConfigError if it cannot be written."""
@@ -66,23 +72,8 @@ class Registry:
         )
 
     def _read(self) -> list[ModelSpec]:
-        if self._file is None:
-            return []
-        try:
-            data = self._file.read_bytes()
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise ConfigError(
-                f"cannot read {self._file}: {error.strerror}",
-                hint="Make it readable, or remove it: the engines in it are then forgotten.",
-            ) from error
-        try:
-            kept = _DECODER.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            aside = self._file.with_suffix(".unreadable.json")
-            self._file.rename(aside)
-            self.problem = f"the engines added before are lost: {aside} cannot be read: {error}"
+        kept = self._file.read()
+        if kept is None:
             return []
         return [self._present(spec) for spec in kept.engines]
 
@@ -96,36 +87,5 @@ class Registry:
             return spec
 
     def _write(self, specs: Mapping[str, ModelSpec]) -> None:
-        if self._file is not None:
-            try:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(self._file, _encode(_Kept(engines=list(specs.values()))))
-            except OSError as error:
-                raise ConfigError(
-                    f"cannot write {self._file}: {error.strerror}",
-                    hint="Make room or correct its permissions; until then a restart of the "
-                    "server brings back what it had before.",
-                ) from error
+        self._file.write(_Kept(engines=list(specs.values())))
         self._specs = specs
-
-
-def _encode(kept: _Kept) -> bytes:
-    plain = msgspec.to_builtins(kept, enc_hook=_plain)
-    return msgspec.json.format(msgspec.json.encode(plain), indent=2) + b"\n"
-
-
-def _plain(value: Any) -> str | float:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, float):  # units.Seconds
-        return float(value)
-    raise TypeError(f"{type(value).__name__} has no place in the file")
-
-
-def _from_text(kind: type, value: Any) -> Any:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise TypeError(f"{kind.__name__} has no place in the file")
-
-
-_DECODER = msgspec.json.Decoder(_Kept, dec_hook=_from_text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from kolo.top import table, words
 from kolo.top.dashboard import plain
 from kolo.top.engine_rows import ENGINES, engine_rows
@@ -24,7 +26,7 @@ def table_text(picture: Picture, width: int, *, ascii: bool) -> str:
     name = clean(snapshot.host.name or (hello.server.host if hello is not None else ""))
     version = f"  Kolo {clean(hello.server.version)}" if hello is not None else ""
     head = f"{name}  up {words.span(snapshot.uptime_s)}{version}"
-    lines: Block = [(Span(head),), paint_summary(scene, width)]
+    lines: Block = [*_folded(head, width), paint_summary(scene, width)]
     lines += [gpu_line(gpu, ascii, width) for gpu in snapshot.gpus]
     lines.append(())
     placed = table.choose(ENGINES, width)
@@ -32,7 +34,7 @@ def table_text(picture: Picture, width: int, *, ascii: bool) -> str:
     lines += [table.line(row, placed, width) for row in engine_rows(snapshot, scene.ui)]
     for engine in snapshot.engines:
         if engine.error is not None:
-            lines.append((Span(clean(f"{engine.id}: {engine.error.message}")),))
+            lines += _folded(clean(f"{engine.id}: {engine.error.message}"), width)
     rows = request_rows(snapshot, scene.ui)
     if rows:
         placed = table.choose(REQUESTS, width)
@@ -40,6 +42,10 @@ def table_text(picture: Picture, width: int, *, ascii: bool) -> str:
         lines += [table.line(row, placed, width) for row in rows[:MOST_REQUESTS]]
         more = len(rows) - MOST_REQUESTS + snapshot.requests_left_out
         if len(rows) > MOST_REQUESTS:
-            lines.append((Span(f"and {words.plural(more, 'request')} more"),))
+            lines += _folded(f"and {words.plural(more, 'request')} more", width)
     drawn = plain(Painted(lines), scene).lines
     return "\n".join(text_of(line).rstrip() for line in drawn)
+
+
+def _folded(text: str, width: int) -> Block:
+    return [(Span(line),) for line in textwrap.wrap(text, width)]

@@ -39,7 +39,7 @@ class Server:
 
     def __enter__(self) -> Server:
         greeting = self.until("describes every route")
-        found = re.search(r"serves at (http://\S+)", greeting)
+        found = re.search(r"serves at ((?:https?://|unix:)\S+)", greeting)
         assert found, greeting
         self.url = found[1]
         return self

@@ -62,6 +62,7 @@ def test_a_long_hint_is_an_account_and_no_advice() -> None:
     ("hint", "line"),
     [
         ("Did you mean engine.ctx?", "try: engine.ctx"),
+        ("Did you mean guide? Possible: others.", "try: guide; possible: others."),
         ("Set HOME.", "try: set HOME."),
         ("KOLO_DEBUG=1", "try: KOLO_DEBUG=1"),
         ("kolo --help", "try: kolo --help"),

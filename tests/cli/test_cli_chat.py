@@ -54,7 +54,7 @@ def test_a_model_that_is_not_there_is_told_before_the_prompt(env: dict[str, str]
 def test_one_answer_at_a_terminal_shows_its_numbers(env: dict[str, str]) -> None:
     command = [sys.executable, "-m", "kolo", "chat", "What is Kolo?", "--temp", "0"]
     with Terminal(command, env) as terminal:
-        terminal.expect("loading guide…")
+        terminal.expect("warming up guide…")
         terminal.expect(" tok/s · ttft ")
         assert terminal.wait() == 0
 

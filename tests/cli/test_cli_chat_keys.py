@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from pty_terminal import Terminal
 
-CTRL_C, CTRL_D, ENTER, ALT_ENTER, UP = "\x03", "\x04", "\r", "\x1b\r", "\x1b[A"
+CTRL_C, CTRL_D, CTRL_Z = "\x03", "\x04", "\x1a"
+ENTER, ALT_ENTER, UP = "\r", "\x1b\r", "\x1b[A"
 PROMPT = ">"
 HINT = "Ctrl-D or /exit leaves"
 
@@ -30,9 +31,9 @@ def start(env: dict[str, str], history: Path) -> Iterator[Start]:
     """Starts the scripted chat and waits for its prompt."""
     with ExitStack() as running:
 
-        def run(**more_env: str) -> Terminal:
+        def run(*args: str, **more_env: str) -> Terminal:
             script = str(Path(__file__).with_name("scripted_chat.py"))
-            command = [sys.executable, script, str(history)]
+            command = [sys.executable, script, str(history.parent), *args]
             terminal = running.enter_context(Terminal(command, {**env, **more_env}))
             terminal.expect(PROMPT)
             return terminal
@@ -54,7 +55,7 @@ def test_an_answer_and_its_numbers(start: Start) -> None:
     terminal = start()
     send(terminal, "hello")
     terminal.expect("s:S|u:hello")
-    terminal.expect("4 tok · 100.0 tok/s · ttft 210 ms · cached 1.1k")
+    terminal.expect("4 tok · 100 tok/s · ttft 210 ms · prompt 17 · cached 1.1k")
     leave(terminal)
 
 
@@ -86,6 +87,15 @@ def test_ctrl_c_while_waiting_takes_the_question_back(start: Start) -> None:
     terminal.expect(PROMPT)
     send(terminal, "and?")
     terminal.expect("s:S|u:and?")
+    leave(terminal)
+
+
+def test_ctrl_c_while_a_prompt_is_read(start: Start) -> None:
+    terminal = start()
+    send(terminal, "prefill")
+    terminal.expect("reading the prompt… 62 %")
+    terminal.type(CTRL_C)
+    terminal.expect("^C stopped (0 tokens)")
     leave(terminal)
 
 
@@ -183,7 +193,10 @@ def test_a_crash_is_told_and_the_conversation_goes_on(start: Start) -> None:
     terminal.expect("s:S|u:one")
     send(terminal, "crash")
     terminal.expect("error: engine 'scripted' crashed")
-    terminal.expect("your message was not answered")
+    terminal.expect("your message was not answered: /retry sends it again")
+    terminal.expect(PROMPT)
+    send(terminal, "/retry")
+    terminal.expect("error: engine 'scripted' crashed")
     terminal.expect(PROMPT)
     send(terminal, "two")
     terminal.expect("s:S|u:one|a:s:S|u:one|u:two")
@@ -194,6 +207,7 @@ def test_a_crash_in_the_middle_keeps_what_came(start: Start) -> None:
     terminal = start()
     send(terminal, "break")
     terminal.expect("half an ans\r\nerror: engine 'scripted' crashed")
+    terminal.expect("what came is kept (3 tokens)")
     terminal.expect(PROMPT)
     send(terminal, "two")
     terminal.expect("s:S|u:break|a:half an ans|u:two")
@@ -214,7 +228,7 @@ def test_a_message_that_does_not_fit(start: Start) -> None:
 def test_an_answer_that_fills_the_context(start: Start) -> None:
     terminal = start()
     send(terminal, "cut")
-    terminal.expect("cut here, the context is full: /clear begins anew")
+    terminal.expect("cut here, the context is full: /compact makes a summary")
     leave(terminal)
 
 
@@ -277,7 +291,18 @@ def test_reasoning_is_dim_and_apart(start: Start) -> None:
     terminal = start()
     send(terminal, "think")
     terminal.expect("let me see\r\n\r\nI see.\r\n")
-    assert b"\x1b[2mlet me see\x1b[22m" in terminal.raw
+    assert b"\x1b[2mlet me see\x1b[0m" in terminal.raw
+    leave(terminal)
+
+
+def test_hidden_thoughts_are_told_by_their_time(start: Start) -> None:
+    terminal = start()
+    send(terminal, "/think hide")
+    terminal.expect("thoughts are not shown")
+    send(terminal, "think")
+    assert "let me see" not in terminal.expect("I see.")
+    assert "thought for " in terminal.shown
+    terminal.expect("4 tok")
     leave(terminal)
 
 
@@ -285,7 +310,7 @@ def test_a_dumb_terminal_without_utf8(start: Start) -> None:
     terminal = start(TERM="dumb", PYTHONIOENCODING="ascii")
     send(terminal, "hello")
     terminal.expect("s:S|u:hello")
-    terminal.expect("4 tok - 100.0 tok/s - ttft 210 ms - cached 1.1k")
+    terminal.expect("4 tok - 100 tok/s - ttft 210 ms - prompt 17 - cached 1.1k")
     terminal.expect(PROMPT)
     terminal.type(CTRL_C)
     terminal.expect(HINT)
@@ -298,9 +323,145 @@ def test_a_dumb_terminal_without_utf8(start: Start) -> None:
     assert b"\x1b" not in terminal.raw
 
 
+def test_lines_pasted_into_a_dumb_terminal_are_one_message(start: Start) -> None:
+    terminal = start(TERM="dumb")
+    terminal.type("one\ntwo\nthree\n")
+    terminal.expect("(3 lines: Enter sends them, Ctrl-C drops them)")
+    terminal.type("\n")
+    terminal.expect("s:S|u:one\r\ntwo\r\nthree")
+    leave(terminal)
+
+
 def test_no_colour(start: Start) -> None:
     terminal = start(NO_COLOR="1")
     send(terminal, "hello")
     terminal.expect("cached 1.1k")
-    assert b"\x1b[2m4 tok" not in terminal.raw
+    assert b"\x1b[2m" not in terminal.raw
     leave(terminal)
+
+
+def test_500_pasted_lines_are_one_message_that_enter_sends(start: Start) -> None:
+    terminal = start()
+    lines = [f"line {number}" for number in range(1, 501)]
+    terminal.type("\x1b[200~count\r" + "\r".join(lines) + "\x1b[201~")
+    terminal.expect("line 500")
+    assert "501 lines" not in terminal.shown
+    send(terminal, "")
+    terminal.expect("501 lines in 1 turn")
+    leave(terminal)
+
+
+def test_quotes_hold_a_message_of_several_lines(start: Start) -> None:
+    terminal = start()
+    terminal.type('"""one\rtwo\r"""\r')
+    terminal.expect("s:S|u:one\r\ntwo")
+    leave(terminal)
+
+
+def test_up_brings_back_what_begins_alike(start: Start) -> None:
+    terminal = start()
+    for text in ("alpha", "beta"):
+        send(terminal, text)
+        terminal.expect(f"|u:{text}")
+        terminal.expect(PROMPT)
+    terminal.type("al" + UP)
+    terminal.expect("alpha")
+    send(terminal, "")
+    terminal.expect("|u:beta|a:")
+    terminal.expect("|u:alpha")
+    leave(terminal)
+
+
+def test_ctrl_g_writes_the_message_in_an_editor(start: Start, tmp_path: Path) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nprintf "from the editor" > "$1"\n')
+    editor.chmod(0o755)
+    terminal = start(EDITOR=str(editor))
+    terminal.type("\x07")
+    terminal.expect("from the editor")
+    send(terminal, "")
+    terminal.expect("|u:from the editor")
+    leave(terminal)
+
+
+def test_tab_completes_commands_and_what_stands_after_them(start: Start) -> None:
+    terminal = start()
+    terminal.type("/mod\t")
+    terminal.expect("/model")
+    terminal.type(" oth\t")
+    terminal.expect("other")
+    send(terminal, "")
+    terminal.expect("now other · 2.0k tokens of context")
+    leave(terminal)
+
+
+def test_markdown_is_shown_as_such_and_no_line_twice(start: Start) -> None:
+    terminal = start()
+    send(terminal, "markdown")
+    terminal.expect("The end.")
+    terminal.expect("4 tok")
+    for text in (b"\x1b[1;4mTitle", b"\x1b[1mbold", b"```python", b"return"):
+        assert terminal.raw.count(text) == 1
+    assert "• one" in terminal.shown
+    leave(terminal)
+
+
+@pytest.mark.parametrize("how", ["--plain", "TERM=dumb"])
+def test_plain_answers_are_as_they_come(start: Start, how: str) -> None:
+    terminal = start("--plain") if how == "--plain" else start(TERM="dumb")
+    send(terminal, "markdown")
+    terminal.expect("# Title\r\n\r\nSome **bold** words.")
+    terminal.expect("The end.\r\n4 tok")
+    leave(terminal)
+
+
+def test_a_resize_during_an_answer_costs_no_text(start: Start) -> None:
+    terminal = start()
+    send(terminal, "half")
+    terminal.expect("first line")
+    terminal.expect("many words " * 5 + "many words\r")  # the third row, the last one
+    terminal.resize(40, 24)
+    terminal.type(CTRL_C)
+    terminal.expect("^C stopped (2 tokens)")
+    terminal.expect(PROMPT)
+    narrow = terminal.as_seen()
+    assert narrow.count("first line") == 1
+    answer = narrow[narrow.index("first line") + 1 : narrow.index("^C stopped (2 tokens)")]
+    assert " ".join(answer).split() == ["many", "words"] * 20
+    terminal.type(CTRL_D)
+    assert terminal.wait() == 0
+
+
+def test_ctrl_z_suspends_an_answer_and_it_goes_on(env: dict[str, str], history: Path) -> None:
+    script = Path(__file__).with_name("scripted_chat.py")
+    shell = ["bash", "--norc", "--noprofile", "-i"]
+    with Terminal(shell, {**env, "PS1": "shell% "}) as terminal:
+        terminal.expect("shell% ")
+        send(terminal, f"{sys.executable} {script} {history.parent}")
+        terminal.expect("scripted · ctx")
+        send(terminal, "stream")
+        terminal.expect("one two")
+        terminal.type(CTRL_Z)
+        terminal.expect("Stopped")
+        terminal.expect("shell% ")
+        send(terminal, "fg")
+        terminal.expect("one two")
+        terminal.type(CTRL_C)
+        terminal.expect("^C stopped (2 tokens)")
+        terminal.expect("scripted · ctx")
+        terminal.type(CTRL_Z)
+        terminal.expect("shell% ")
+        send(terminal, "fg")
+        terminal.expect("scripted · ctx")
+        terminal.type(CTRL_D)
+        terminal.expect("shell% ")
+
+
+def test_the_toolbar_tells_the_model_and_the_context(start: Start) -> None:
+    terminal = start()
+    terminal.expect("scripted · ctx 2.0k · local")
+    send(terminal, "/set temp 0.5")
+    terminal.expect("temperature 0.5")
+    terminal.expect("scripted · ctx 2.0k · temp 0.5 · local")
+    terminal.type(CTRL_D)
+    assert terminal.wait() == 0

@@ -34,7 +34,7 @@ def told(kolo: Kolo, *args: str) -> Any:
 
 
 def lines(kolo: Kolo, *args: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in ok(kolo, *args, "--json").splitlines()]
+    return [json.loads(line) for line in ok(kolo, *args, "--jsonl").splitlines()]
 
 
 def row(kolo: Kolo, name: str) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def test_a_file_is_registered_where_it_is(kolo: Kolo, store: Store, tmp_path: Pa
     plan = lines(kolo, "pull", str(path), "--dry-run")
     assert plan == [
         {
-            "event": "plan",
+            "event": "plan_file",
             "name": "tiny-0",
             "path": str(path),
             "size_bytes": path.stat().st_size,

@@ -61,11 +61,23 @@ def test_the_plan_comes_before_the_first_byte_and_a_dry_run_ends_there(
         "disk",
         "memory",
     ]
-    (plan,) = events(kolo("pull", url, "--dry-run", "--json").stdout)
+    (plan,) = events(kolo("pull", url, "--dry-run", "--jsonl").stdout)
     assert (plan["event"], plan["name"], plan["size_bytes"]) == ("plan", "m", len(body))
     assert (plan["fits_disk"], plan["fits_memory"], plan["there"]) == (True, True, "")
     assert store.models() == {}
     assert partial_bytes(store) == 0
+
+
+def test_json_is_one_document_with_the_progress_as_lines_beside_it(
+    kolo: Kolo, origin: Origin, store: Store, tmp_path: Path
+) -> None:
+    body = model(tmp_path).read_bytes()
+    origin.put("/m.gguf", body)
+    done = kolo("pull", f"{origin.url}/m.gguf", "--json")
+    assert json.loads(done.stdout)["event"] == "done"
+    seen = [each["done_bytes"] for each in events(done.stderr) if each["event"] == "progress"]
+    assert seen == sorted(seen)
+    assert seen[-1] == len(body)
 
 
 def test_a_pull_is_there_and_a_second_one_fetches_nothing(
@@ -73,7 +85,7 @@ def test_a_pull_is_there_and_a_second_one_fetches_nothing(
 ) -> None:
     body = model(tmp_path).read_bytes()
     origin.put("/m.gguf", body)
-    told = events(kolo("pull", f"{origin.url}/m.gguf", "--json").stdout)
+    told = events(kolo("pull", f"{origin.url}/m.gguf", "--jsonl").stdout)
     assert [told[0]["event"], told[-1]["event"], told[-1]["new"]] == ["plan", "done", True]
     seen = [each["done_bytes"] for each in told if each["event"] == "progress"]
     assert seen == sorted(seen)
@@ -202,7 +214,7 @@ def test_pull_load_chat_and_remove_as_one_story(
         hub.put("kolo-llm/guide-GGUF", {"guide-Q8_0.gguf": guide, "README.md": b"x"})
         done = kolo("pull", "kolo-llm/guide-GGUF", HF_ENDPOINT=hub.api.url)
         assert done.returncode == 0, done.stderr
-        again = kolo("pull", "hf:kolo-llm/guide-GGUF:Q8_0", "--json", HF_ENDPOINT=hub.api.url)
+        again = kolo("pull", "hf:kolo-llm/guide-GGUF:Q8_0", "--jsonl", HF_ENDPOINT=hub.api.url)
         assert [event["event"] for event in events(again.stdout)] == ["plan", "done"]
     name = "kolo-llm/guide-GGUF:Q8_0"
     assert name in done.stderr

@@ -34,6 +34,11 @@ def ps(kolo: Kolo) -> dict[str, dict[str, object]]:
     return {engine["engine_id"]: engine for engine in json.loads(done.stdout)}
 
 
+def elsewhere(env: dict[str, str]) -> dict[str, str]:
+    """The same person, with a state folder of its own: two servers share none."""
+    return {**env, "XDG_STATE_HOME": f"{env['XDG_STATE_HOME']}-2"}
+
+
 def beacon(env: dict[str, str]) -> Path:
     return Path(env["XDG_RUNTIME_DIR"]) / "kolo" / "server.json"
 
@@ -134,7 +139,7 @@ def test_models_of_a_folder_and_of_the_line_are_known_by_their_names(
 def test_two_servers_on_one_port(env: dict[str, str], kolo: Kolo) -> None:
     with Server(env) as server:
         port = server.url.rpartition(":")[2]
-        done = kolo("serve", "--port", port)
+        done = kolo("serve", "--port", port, XDG_STATE_HOME=elsewhere(env)["XDG_STATE_HOME"])
         assert done.returncode == 2
         assert f"error: port {port} of 127.0.0.1 is in use by process {server.pid}:" in done.stderr
         assert f"try: --port {int(port) + 1}" in done.stderr
@@ -143,7 +148,7 @@ def test_two_servers_on_one_port(env: dict[str, str], kolo: Kolo) -> None:
 
 def test_a_second_server_leaves_the_first_its_place(env: dict[str, str], kolo: Kolo) -> None:
     with Server(env) as first:
-        with Server(env) as second:
+        with Server(elsewhere(env)) as second:
             assert f"there before, at {first.url} (pid {first.pid})" in second.until("there before")
             assert second.url in second.said.splitlines()[-1]
             assert json.loads(beacon(env).read_text())["url"] == first.url
@@ -172,7 +177,7 @@ def test_it_says_what_it_does_on_a_socket_of_its_owner(env: dict[str, str], kolo
         assert hello["server"]["pid"] == server.pid  # type: ignore[index]
         assert started["kind"] == "server"
         assert path.stat().st_mode & 0o777 == 0o600
-        with Server(env) as second:
+        with Server(elsewhere(env)) as second:
             second.until("cannot see this server: another server speaks at")
             assert lines_of(path, 1)[0]["server"] == hello["server"]
         assert lines_of(path, 1)[0]["server"] == hello["server"]

@@ -94,8 +94,10 @@ def test_a_model_that_is_pulled_while_a_server_runs_is_served_at_once(
         assert row["state"] == "loaded"
         assert row["last_used"] is not None
         done = kolo("rm", "new", "--yes")
-        assert "still has it loaded" in done.stderr
-        assert kolo("unload", "new").returncode == 0
+        assert (
+            "free again when the server has unloaded it\n  kolo unload new --forget" in done.stderr
+        )
+        assert kolo("unload", "new", "--forget").returncode == 0
         with pytest.raises(HTTPError, match="404"):
             ask(server, "new")
     assert Store(Path(env["XDG_DATA_HOME"]) / "kolo" / "models").models() == {}

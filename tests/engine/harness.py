@@ -15,10 +15,10 @@ from typing import Any
 
 from kolo import wire
 from kolo.errors import KoloError, from_info
+from kolo.stats import EngineStats
 from kolo.types import (
     Chat,
     Delta,
-    EngineStats,
     Generate,
     Generated,
     Inspect,
@@ -58,7 +58,9 @@ class Answer:
 
 
 class Worker:
-    def __init__(self, path: str, params: LoadParams, backend: str) -> None:
+    def __init__(
+        self, path: str, params: LoadParams, backend: str, saving: wire.Saving | None = None
+    ) -> None:
         ours, theirs = socket.socketpair()
         env = {**os.environ, "GGML_NO_BACKTRACE": "1"}
         with theirs:
@@ -77,7 +79,7 @@ class Worker:
         self.answers: dict[int, Answer] = defaultdict(Answer)
         self.frames: list[wire.Up] = []
         try:
-            self._sock.sendall(wire.encode(wire.Load(path, params, backend)))
+            self._sock.sendall(wire.encode(wire.Load(path, params, backend, saving)))
             self.info = self._await_ready()
         except BaseException:
             self.close()
@@ -150,6 +152,15 @@ class Worker:
         assert self.process.stderr is not None
         return self.process.stderr.read().decode("utf-8", "replace")
 
+    def send(self, frame: wire.Down) -> None:
+        self._sock.sendall(wire.encode(frame))
+
+    def leave(self, save_ms: int = 60_000, max_bytes: int = 1 << 40) -> None:
+        """Have it save what it has cached, and wait for its end; what it said is in ``notes``."""
+        self.send(wire.Stop(save_ms, max_bytes))
+        self.notes += [frame for frame in self._incoming() if isinstance(frame, wire.Note)]
+        assert self.process.wait(DEADLINE_S) == 0
+
     def close(self) -> None:
         self._sock.close()
         self.process.wait(20)
@@ -159,9 +170,12 @@ class Worker:
 
 @contextlib.contextmanager
 def worker(
-    path: str = "", params: LoadParams | None = None, backend: str = "llama"
+    path: str = "",
+    params: LoadParams | None = None,
+    backend: str = "llama",
+    saving: wire.Saving | None = None,
 ) -> Iterator[Worker]:
-    started = Worker(path, params or LoadParams(), backend)
+    started = Worker(path, params or LoadParams(), backend, saving)
     try:
         yield started
     finally:

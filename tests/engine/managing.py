@@ -40,14 +40,20 @@ class Scales:
     def __init__(self, gib: int) -> None:
         self.gib = gib
 
+    async def refresh(self) -> None:
+        pass
+
     def budget(self, pids: Iterable[int]) -> Pools:
         return {HOST: self.gib * GIB}
 
     def need(self, spec: ModelSpec, room: Pools) -> Need:
         return Need(spec.params, {HOST: int(spec.id[1:]) * GIB})
 
-    def held(self, pid: int, need: Pools) -> Pools:
+    def held(self, pid: int, need: Pools, report: Mapping[str, int]) -> Pools:
         return need
+
+    def learn(self, spec: ModelSpec, need: Need, held: Pools) -> None:
+        pass
 
 
 class House:

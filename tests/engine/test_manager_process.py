@@ -12,6 +12,7 @@ from impostor import pretend
 
 from kolo import wire
 from kolo.errors import KoloError, LoadFailed
+from kolo.logfile import parsed
 from kolo.manager.process import WorkerProcess
 from kolo.types import Inspect, LoadParams
 
@@ -79,7 +80,9 @@ next(frames)
     assert os.getpgid(worker.pid) == worker.pid != os.getpgid(0)
     assert await worker.stop(60_000) == "exited with status 0"
     assert worker.stderr_tail() == ["to stdout", "to stderr"]
-    assert start.log.read_text() == "to stdout\nto stderr\n"
+    told = [parsed(line) for line in start.log.read_text().splitlines()]
+    assert [line.message for line in told] == ["to stdout", "to stderr"]
+    assert all(line.timestamp for line in told)
     assert not psutil.pid_exists(worker.pid)
 
 

@@ -33,6 +33,7 @@ async def home(
     backend: str = "fake",
     settings: Settings | None = None,
     registry: Registry | None = None,
+    downloads_file: Path | None = None,
     **limits: Any,
 ) -> AsyncIterator[House]:
     """An app with no engine but the builtin one; no worker outlives it."""
@@ -46,7 +47,14 @@ async def home(
         backend=backend,
         limits=Limits(log_folder=folder / "logs", **limits),
     )
-    app = create_app(manager, settings, monitor=monitor, registry=registry, options=Options(port=0))
+    app = create_app(
+        manager,
+        settings,
+        monitor=monitor,
+        registry=registry,
+        options=Options(port=0),
+        downloads_file=downloads_file,
+    )
     try:
         yield House(app, manager, sink)
     finally:

@@ -20,6 +20,7 @@ from kolo.manager.limits import Limits
 from kolo.manager.manager import Manager
 from kolo.models.resolve import ModelSpec
 from kolo.monitor.monitor import Monitor
+from kolo.server.access.gate import Access
 from kolo.server.app import App, create_app
 from kolo.server.options import Options
 from kolo.server.run import Stop, serve
@@ -119,6 +120,7 @@ async def house(
     history: bool = False,
     socket: Path | None = None,
     gpus: Callable[[], list[Gpu]] | None = None,
+    access: Access | None = None,
     **options: Any,
 ) -> AsyncIterator[House]:
     """An app with one fake engine named ``fake``, or ``specs``; no worker outlives it.
@@ -142,6 +144,7 @@ async def house(
         monitor=monitor,
         registry=registry,
         options=Options(**{"port": 0, **options}),
+        access=access,
     )
     remembered = monitor.remembering(folder, HistorySettings(enabled=history))
     try:

@@ -27,13 +27,13 @@ from kolo.errors import (
     Unsupported,
 )
 from kolo.models.resolve import ModelSpec
+from kolo.stats import EngineStats
 from kolo.types import (
     Chat,
     Constraint,
     Delta,
     Detokenize,
     Embed,
-    EngineStats,
     Generate,
     Inspect,
     Message,

@@ -26,6 +26,7 @@ from kolo.errors import (
     InternalError,
     KoloError,
     ModelNotFound,
+    RateLimited,
     ServerUnreachable,
     Unsupported,
     UsageError,
@@ -142,7 +143,7 @@ STREAMING = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: 
         (500, "engine_crashed", EngineCrashed),
         (400, "a word we do not know", UsageError),
         (404, None, UsageError),
-        (429, "rate_limit_exceeded", Busy),
+        (429, "rate_limit_exceeded", RateLimited),
         (418, 418, UsageError),
         (502, "bad_gateway", InternalError),
     ],
@@ -156,6 +157,14 @@ async def test_an_error_is_the_class_it_was_there(
     assert type(caught.value) is cls
     assert caught.value.param == "model"
     assert caught.value.retry_after_s == 7.0
+
+
+async def test_a_token_of_before_a_restart_is_no_wrong_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = iter(["old", "new"])
+    monkeypatch.setattr(client_http, "key_for", lambda url: next(tokens))
+    async with saying(reply(401, refusal("invalid_api_key"))) as http:
+        with pytest.raises(ServerUnreachable, match="has just started again"):
+            await http.get("/any")
 
 
 @pytest.mark.parametrize("body", [b"OK", b"", b"\xff", b'{"detail": "x"}'])
@@ -262,10 +271,8 @@ CHAT = Chat(messages=[Message(role="user", content="hi")])
 @pytest.mark.parametrize(
     ("op", "name"),
     [
-        (Generate(input=CHAT, logprobs=True), "logprobs"),
         (Generate(input=CHAT, prompt_logprobs=True), "prompt_logprobs"),
         (Generate(input=CHAT, deadline_ms=5), "deadline_ms"),
-        (Generate(input=CHAT, constraint=Constraint(choices=["a"])), "constraint.choices"),
         (
             Generate(input=Chat(messages=[], reasoning=Reasoning(enabled=True))),
             "reasoning.enabled",
@@ -279,6 +286,19 @@ def test_what_cannot_be_carried_is_refused_by_name(op: Generate, name: str) -> N
     with pytest.raises(Unsupported) as caught:
         body_of("m", op)
     assert caught.value.param == name
+
+
+def test_choices_are_said_as_a_grammar() -> None:
+    body = body_of("m", Generate(input=CHAT, constraint=Constraint(choices=["yes", 'a"ü'])))
+    assert body["grammar"] == r'root ::= "yes" | "a\U00000022\U000000fc"'
+
+
+def test_log_probabilities_are_asked_for_in_each_routes_words() -> None:
+    chat = body_of("m", Generate(input=CHAT, logprobs=True, top_logprobs=2))
+    assert (chat["logprobs"], chat["top_logprobs"]) == (True, 2)
+    text = body_of("m", Generate(input=Prompt(text="a"), logprobs=True, top_logprobs=0))
+    assert text["logprobs"] == 0
+    assert "top_logprobs" not in text
 
 
 def test_a_seed_is_drawn_here_so_that_it_is_known() -> None:

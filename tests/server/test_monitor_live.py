@@ -14,8 +14,11 @@ from serving import ENDLESS, FAKE, fake, house, served
 from watching import DEADLINE_S, raw, until, watched
 
 import kolo
+from kolo.manager.caller import account
 from kolo.monitor.completions import unload_kind
 from kolo.monitor.subscribe import Link, connect
+from kolo.server.access.limits import Allowance, Limits
+from kolo.server.access.principal import by_address
 from kolo.snapshot import Engine, Event, Gpu, GpuProcess, Snapshot
 from kolo.types import Generate, Prompt
 
@@ -260,6 +263,7 @@ async def test_reasons_of_unloads_are_counted_by_kind(tmp_path: Path) -> None:
 
 async def test_a_queue_that_is_full_is_counted_and_told_once(tmp_path: Path) -> None:
     spec = fake(FAKE, ENDLESS, parallel=1)
+    account.set(by_address("", Limits(), Allowance()))  # as who is refused below
     async with (
         watched(tmp_path, specs=[spec], limits={"max_queue": 1}) as (place, path),
         connect(path, interval_s=QUICK_S) as link,

@@ -56,6 +56,21 @@ def test_the_document_refers_to_what_it_holds(document: Any) -> None:
     assert len(names) == len(set(names))
 
 
+def test_every_operation_tells_which_scope_a_key_needs(document: Any) -> None:
+    schemes = document["components"]["securitySchemes"]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            assert {name for choice in operation["security"] for name in choice} <= set(schemes)
+            needs_one = len(operation["security"]) > 1
+            assert needs_one == ("401" in operation["responses"]), path
+            public = ("/health", "/v1/health", "/status", "/docs", "/openapi.json")
+            assert needs_one != path.startswith(public), path
+    chat = document["paths"]["/v1/chat/completions"]["post"]
+    assert {"bearer": ["infer"]} in chat["security"]
+    load = document["paths"]["/models/load"]["post"]
+    assert {"bearer": ["manage"]} in load["security"]
+
+
 def test_both_forms_of_the_metrics_are_described(document: Any) -> None:
     content = document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
     assert set(content) == {"text/plain", "application/json"}
@@ -64,7 +79,8 @@ def test_both_forms_of_the_metrics_are_described(document: Any) -> None:
 
 def test_every_operation_tells_its_errors(document: Any) -> None:
     chat = document["paths"]["/v1/chat/completions"]["post"]["responses"]
-    assert set(chat) == {"200", "400", "404", "408", "413", "422", "500", "503", "504", "507"}
+    expected = "200 400 401 403 404 408 413 422 429 500 503 504 507"
+    assert set(chat) == set(expected.split())
     assert "context_length_exceeded" in chat["400"]["description"]
     assert set(chat["200"]["content"]) == {"application/json", "text/event-stream"}
 

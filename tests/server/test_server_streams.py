@@ -219,7 +219,7 @@ async def test_what_does_not_end_in_time_is_cut_off_with_an_error(
 async def test_an_idle_connection_does_not_hold_up_a_stop(tmp_path: Path) -> None:
     async with running(tmp_path) as at:
         reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
-        writer.write(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200")
         at.stop.ask()
@@ -240,7 +240,7 @@ async def test_an_address_in_use_is_told_before_anything_starts(tmp_path: Path) 
 async def test_a_body_that_nobody_wants_leaves_the_connection_usable(
     tmp_path: Path, path: str
 ) -> None:
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n".encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n".encode()
     async with house(tmp_path) as made, served(made) as at:
         reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
         for _ in range(2):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fetching import body_of, fetch, plan_of
 from hub_server import Hub, hub_server
+from huggingface_hub import get_hf_file_metadata
 from origin import Fault, Origin
 
 from kolo.config import DownloadSettings, Settings
@@ -201,3 +202,19 @@ async def test_a_hub_that_is_not_there_is_told(
     with pytest.raises(SourceUnreachable, match="cannot be reached") as caught:
         await plan_of("some/tiny")
     assert "HF_ENDPOINT" in caught.value.hint
+
+
+async def test_a_file_in_xet_storage_comes_over_the_bridge_hashed_and_resumable(
+    hub: Hub, tmp_path: Path
+) -> None:
+    """Even though the hub's client sees the marks by which it would fetch it otherwise."""
+    plan = await plan_of("hf:some/tiny-GGUF:Q8_0")
+    url = plan.files[0].url
+    marks = get_hf_file_metadata(url, endpoint=hub.api.url).xet_file_data
+    assert marks is not None
+    assert "xet-read-token" in marks.refresh_route
+    hub.blob("some/tiny-GGUF", "tiny-Q8_0.gguf").faults.append(Fault(cut_after=30_000))
+    assert await fetch(plan, tmp_path) == [Q8]
+    assert not any("xet" in seen.path or "/v1/" in seen.path for seen in hub.api.seen)
+    assert hub.storage.seen[-1].headers["Range"] == "bytes=30000-"
+    assert not any("Authorization" in seen.headers for seen in hub.storage.seen)

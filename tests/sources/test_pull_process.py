@@ -78,7 +78,7 @@ def test_a_pull_killed_ten_times_ends_byte_by_byte(
         assert puller.models() == []
         assert puller.has() == position, at
     file.hold_at = None
-    process = puller.start("--json")
+    process = puller.start("--jsonl")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert puller.models() == [GUIDE], at

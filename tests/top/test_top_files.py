@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from kolo.config import load_settings
+from kolo.logfile import MAX_LINES, Follower, find_logs, parsed
 from kolo.manager.logs import WorkerLog, log_path
-from kolo.top.logs import MAX_LINES, Follower, find_logs, found
+from kolo.top.logs import found
 from kolo.top.remembered import keep, recall, restore
 from kolo.top.settings import shown_settings
 from kolo.top.state import Ui
@@ -25,18 +26,18 @@ def test_logs_are_found_under_the_names_of_their_engines(tmp_path: Path) -> None
 
 def test_a_log_is_followed_over_its_renewal(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
-    log = WorkerLog(path, max_bytes=40)
+    log = WorkerLog(path, max_bytes=150)
     log.feed(b"one\ntwo\nthr")
     follower = Follower(path)
     assert follower.read()
-    assert follower.lines == ["one", "two"]
+    assert [parsed(line).message for line in follower.lines] == ["one", "two"]
     log.feed(b"ee\n")
     assert follower.read()
-    assert follower.lines[-1] == "three"
+    assert parsed(follower.lines[-1]).message == "three"
     assert not follower.read()
-    log.feed(b"x" * 39 + b"\n")  # too much: a new file
+    log.feed(b"x" * 99 + b"\n")  # too much: a new file
     assert follower.read()
-    assert follower.lines[-1] == "x" * 39
+    assert parsed(follower.lines[-1]).message == "x" * 99
     log.close()
 
 
@@ -48,7 +49,7 @@ def test_what_was_written_before_the_renewal_is_there_too(tmp_path: Path) -> Non
     log.close()
     follower = Follower(path)
     follower.read()
-    assert follower.lines == ["before", "after"]
+    assert [parsed(line).message for line in follower.lines] == ["before", "after"]
 
 
 def test_a_log_of_any_bytes_is_shown_without_its_escapes(tmp_path: Path) -> None:

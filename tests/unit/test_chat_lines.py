@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from kolo.chat.commands import COMMANDS, Action, Say, Unknown, help_text, read_line
+from kolo.chat.commands import COMMANDS, Call, Say, Unknown, find, help_text, read_line
 from kolo.chat.conversation import Conversation
-from kolo.chat.stats import duration, short_count, stats_line
+from kolo.chat.lines import unfinished
+from kolo.chat.stats import context, duration, short_count, stats_line
 from kolo.types import Generated, Timings, Usage
 
 
-@pytest.mark.parametrize("line", ["", "   ", "\n\t "])
+@pytest.mark.parametrize("line", ["", "   ", "\n\t ", '""""""', '"""\n"""'])
 def test_an_empty_line_is_nothing(line: str) -> None:
     assert read_line(line) is None
 
@@ -30,17 +31,46 @@ def test_text_is_for_the_model(line: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "action"),
+    ("line", "name", "rest"),
     [
-        ("/exit", Action.LEAVE),
-        ("/bye", Action.LEAVE),
-        ("/clear ", Action.CLEAR),
-        ("/HELP", Action.HELP),
-        ("/?", Action.HELP),
+        ("/exit", "/exit", ""),
+        ("/bye", "/exit", ""),
+        ("/clear ", "/clear", ""),
+        ("/HELP", "/help", ""),
+        ("/?", "/help", ""),
+        ("/set  temp   0.5 ", "/set", "temp   0.5"),
+        ("/system be\nbrief", "/system", "be\nbrief"),
     ],
 )
-def test_commands(line: str, action: Action) -> None:
-    assert read_line(line) is action
+def test_commands(line: str, name: str, rest: str) -> None:
+    command = find(name)
+    assert command is not None
+    assert read_line(line) == Call(command, rest)
+
+
+def test_no_two_commands_share_a_name() -> None:
+    names = [name for command in COMMANDS for name in command.names]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ('"""one\ntwo"""', "one\ntwo"),
+        ('"""\n  indented\n"""', "  indented"),
+        ('"""/clear @file"""', "/clear @file"),
+    ],
+)
+def test_quotes_hold_a_message_as_it_is(line: str, text: str) -> None:
+    assert read_line(line) == Say(text, quoted=True)
+
+
+def test_quotes_are_closed_before_a_message_is_whole() -> None:
+    assert unfinished('"""one')
+    assert unfinished('"""')
+    assert unfinished('  """one\ntwo')
+    assert not unfinished('"""one"""')
+    assert not unfinished('one """ two')
 
 
 def test_an_unknown_command_is_not_sent_and_the_nearest_is_named() -> None:
@@ -63,6 +93,8 @@ def test_help_names_every_command() -> None:
     for command in COMMANDS:
         assert all(name in help_text() for name in command.names)
         assert command.help in help_text()
+        assert command.help in help_text(command.names[0])
+        assert command.help in help_text(command.names[0].removeprefix("/"))
 
 
 def roles(conversation: Conversation) -> list[str]:
@@ -110,22 +142,91 @@ def test_messages_sent_do_not_change_afterwards() -> None:
     assert len(sent) == 1
 
 
-def result(n: int, decode_ms: float, ttft_ms: float, cached: int) -> Generated:
+def test_another_answer_replaces_the_last_one_only_if_it_comes() -> None:
+    talk = Conversation()
+    talk.ask("one?")
+    talk.answer("One.")
+    assert talk.ask_again()
+    assert roles(talk) == ["user"]
+    talk.answer("")
+    assert [message.content for message in talk.messages] == ["one?", "One."]
+    assert talk.ask_again()
+    talk.answer("Uno.")
+    assert [message.content for message in talk.messages] == ["one?", "Uno."]
+
+
+def test_an_unanswered_question_can_be_asked_again() -> None:
+    talk = Conversation()
+    assert not talk.ask_again()
+    talk.ask("one?")
+    talk.answer("")
+    assert (talk.unanswered, len(talk)) == ("one?", 0)
+    assert [message.content for message in talk.all] == ["one?"]
+    assert talk.ask_again()
+    assert roles(talk) == ["user"]
+
+
+def test_undo_takes_back_one_exchange_at_a_time() -> None:
+    talk = Conversation("S")
+    for number in ("one", "two"):
+        talk.ask(number)
+        talk.answer(number.upper())
+    assert (talk.undo(), talk.undo(), talk.undo()) == ("two", "one", None)
+    assert roles(talk) == ["system"]
+
+
+def test_what_is_left_out_is_saved_and_not_sent() -> None:
+    talk = Conversation("S")
+    for number in ("one", "two", "three"):
+        talk.ask(number)
+        talk.answer(number.upper())
+    talk.left_out = 4
+    assert [message.content for message in talk.messages] == ["S", "three", "THREE"]
+    assert len(talk.all) == 7
+    assert talk.exchanges() == [4]
+
+
+def test_a_summary_stands_for_all_but_the_last_exchange() -> None:
+    talk = Conversation("S")
+    for number in ("one", "two"):
+        talk.ask(number)
+        talk.answer(number.upper())
+    short = talk.summarised("Sum up.", "Numbers.")
+    assert [message.content for message in short.messages] == [
+        "S",
+        "Sum up.",
+        "Numbers.",
+        "two",
+        "TWO",
+    ]
+    assert len(talk) == 4
+
+
+def result(n: int, decode_ms: float, ttft_ms: float, cached: int, prefill_ms: float) -> Generated:
     return Generated(
         usage=Usage(prompt_tokens=2000, cached_tokens=cached, completion_tokens=n),
-        timings=Timings(ttft_ms=ttft_ms, decode_ms=decode_ms),
+        timings=Timings(ttft_ms=ttft_ms, decode_ms=decode_ms, prefill_ms=prefill_ms),
     )
 
 
 def test_stats_line() -> None:
-    assert stats_line(result(412, 8544.7, 210.4, 1130)) == (
-        "412 tok · 48.1 tok/s · ttft 210 ms · cached 1.1k"
+    assert stats_line(result(412, 8544.7, 210.4, 1130, 966.7)) == (
+        "412 tok · 48.1 tok/s · ttft 210 ms · prompt 2.0k @ 900 tok/s · cached 1.1k"
     )
 
 
 def test_stats_line_leaves_out_what_was_not_measured() -> None:
-    assert stats_line(result(1, 0.0, 3400, 0)) == "1 tok · ttft 3.4 s"
-    assert stats_line(result(0, 0.0, 0.8, 0)) == "0 tok · ttft 0.8 ms"
+    assert stats_line(result(1, 0.0, 3400, 0, 0.0)) == "1 tok · ttft 3.4 s · prompt 2.0k"
+    assert (
+        stats_line(result(0, 0.0, 0.8, 2000, 5.0))
+        == "0 tok · ttft 0.8 ms · prompt 2.0k · cached 2.0k"
+    )
+
+
+def test_context() -> None:
+    assert context(1200, 4100) == "1.2k/4.1k ██░░░░░░ 29 %"
+    assert context(5000, 4100) == "5.0k/4.1k ████████ 100 %"
+    assert (context(0, 4100), context(10, 0)) == ("4.1k", "")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from kolo.config import (
@@ -14,11 +13,11 @@ from kolo.config import (
     known_model_keys,
     load_settings,
 )
+from kolo.config.example import descriptions, example_text, uncommented
+from kolo.config.rows import value_of
 from kolo.errors import ConfigError
 from kolo.types import LoadParams, Lora, Sampling
 from kolo.units import Budget, parse_budget, parse_duration, parse_size
-
-EXAMPLE = Path(__file__).parents[2] / "config.toml.example"
 
 
 def load(
@@ -218,7 +217,8 @@ def test_an_unquoted_dot_in_a_name_is_explained(tmp_path: Path) -> None:
         ("[engine]\nctxx = 1", "engine.ctxx", "engine.ctx?"),
         ("[engine.sampling]\ntopk = 1", "engine.sampling.topk", "engine.sampling.top_k?"),
         ("ctx = 1", "ctx", "engine.ctx?"),
-        ("[manger]\nmax_queue = 1", "manger", None),
+        ("[manger]\nmax_queue = 1", "manger", "manager?"),
+        ("[xyzzy]\nmax_queue = 1", "xyzzy", None),
         ('[models.m]\npth = "x"', "models.m.pth", "models.m.path?"),
         ("[models.m.sampling]\ntop_kk = 1", "models.m.sampling.top_kk", "models.m.sampling.top_k?"),
     ],
@@ -230,7 +230,7 @@ def test_an_unknown_key_is_named_with_the_nearest(
     assert f"no such setting: {key}" in error.message
     assert error.param == key
     assert re.match(rf"{re.escape(str(tmp_path / 'config.toml'))}:\d: ", error.message)
-    assert error.hint == (f"Did you mean {near}" if near else "See config.toml.example.")
+    assert error.hint == (f"Did you mean {near}" if near else "kolo config show lists all.")
 
 
 @pytest.mark.parametrize(
@@ -367,9 +367,7 @@ def test_budgets_are_sizes_or_shares() -> None:
 
 
 def example() -> str:
-    """The example with every setting uncommented."""
-    text = EXAMPLE.read_text()
-    return re.sub(r"^#(?=[a-z_]+ = |\[)", "", text, flags=re.MULTILINE)
+    return uncommented(example_text())
 
 
 def flat(table: dict[str, Any], keys: list[str], prefix: str = "") -> dict[str, Any]:
@@ -384,12 +382,13 @@ def flat(table: dict[str, Any], keys: list[str], prefix: str = "") -> dict[str, 
 
 
 def test_the_example_changes_nothing_as_it_is(tmp_path: Path) -> None:
-    assert load(tmp_path, EXAMPLE.read_text()).origins == {}
+    assert load(tmp_path, example_text()).origins == {}
 
 
 def test_the_example_names_every_key_and_no_other() -> None:
     table = tomllib.loads(example())
     model = table.pop("models")["example"]
+    table.pop("profiles")
     assert sorted(flat(table, known_keys())) == sorted(known_keys())
     own = [key for key in known_model_keys() if f"engine.{key}" not in known_keys()]
     assert sorted(model) == sorted(own)
@@ -401,11 +400,10 @@ def test_the_example_is_accepted_uncommented(tmp_path: Path) -> None:
 
 
 def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
-    default, shown = load(tmp_path), load(tmp_path, example())
-    for section in ("default_model", "server", "chat", "complete"):
-        assert getattr(shown, section) == getattr(default, section)
-    for section in ("manager", "engine"):
-        ours, theirs = getattr(default, section), getattr(shown, section)
-        for name, value in msgspec.structs.asdict(ours).items():
-            if value is not None and name != "sampling":
-                assert getattr(theirs, name) == value, name
+    """Or, where the comment says "Auto" or "none by default", an example instead."""
+    default, shown = load(tmp_path), load(tmp_path, example().replace("profile = ", "#"))
+    about = descriptions()
+    for key in known_keys():
+        value = value_of(default, key)
+        if value not in (None, "", []) and "Auto" not in about[tuple(key.split("."))]:
+            assert value_of(shown, key) == value, key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,18 @@ def test_what_cannot_be_served_is_left_out_with_the_reason(tmp_path: Path) -> No
         f"{tmp_path}/cut-00001-of-00002.gguf is left out: cut-00002-of-00002.gguf missing",
         f"{tmp_path}/guide.gguf is left out: the name 'guide' is taken",
         f"{tmp_path}/z/a.gguf is left out: the name 'a' is taken",
+    ]
+
+
+def test_names_that_are_not_utf8_are_left_out_with_one_remark(tmp_path: Path) -> None:
+    make(tmp_path, "good.gguf", "sub/also.gguf")
+    for name in (b"caf\xe9.gguf", b"\xff\xfe", b"sub/\xe9.gguf"):
+        (tmp_path / os.fsdecode(name)).touch()
+    models, remarks = found(tmp_path)
+    assert list(models) == ["good", "also"]
+    assert remarks == [
+        f"{tmp_path} has 2 names, such as b'caf\\xe9.gguf', not in UTF-8: left out",
+        f"{tmp_path}/sub has a name, b'\\xe9.gguf', not in UTF-8: left out",
     ]
 
 

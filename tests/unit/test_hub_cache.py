@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from stores import model
 
-from kolo.models.hub_cache import cached, quant_of
+from kolo.models.hub_cache import Cached
+from kolo.models.hub_cache import cached as look
 
 MAIN, OLD = "a" * 40, "b" * 40
+
+
+def cached(folder: Path) -> list[Cached]:
+    found, remarks = look(folder)
+    assert remarks == []
+    return found
 
 
 class Repo:
@@ -87,18 +95,30 @@ def test_a_linked_cache_is_read_all_the_same(cache: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("file", "quant"),
+    ("file", "name"),
     [
-        ("Qwen2.5-0.5B-Instruct-Q4_K_M.gguf", "Q4_K_M"),
-        ("qwen2.5-0.5b-instruct-q4_k_m.gguf", "Q4_K_M"),
-        ("x.IQ4_XS.gguf", "IQ4_XS"),
-        ("x-UD-Q4_K_XL.gguf", "UD-Q4_K_XL"),
-        ("Q8_0/x-Q8_0-00001-of-00003.gguf", "Q8_0"),
-        ("x-BF16.gguf", "BF16"),
-        ("x-f16.gguf", "F16"),
-        ("x.gguf", ""),
-        ("Q-Star.gguf", ""),
+        ("Qwen2.5-0.5B-Instruct-Q4_K_M.gguf", "o/R-GGUF:Q4_K_M"),
+        ("qwen2.5-0.5b-instruct-q4_k_m.gguf", "o/R-GGUF:Q4_K_M"),
+        ("x-UD-Q4_K_XL.gguf", "o/R-GGUF:UD-Q4_K_XL"),
+        ("Q8_0/model.gguf", "o/R-GGUF:Q8_0"),
+        ("x-fp16.gguf", "o/R-GGUF:F16"),
+        ("sub/x.gguf", "o/R-GGUF/sub/x"),
     ],
 )
-def test_the_quant_is_told_by_the_name_of_the_file(file: str, quant: str) -> None:
-    assert quant_of(file) == quant
+def test_a_model_is_called_as_if_it_had_been_pulled(cache: Path, file: str, name: str) -> None:
+    Repo(cache).add(file, b"x")
+    assert [each.name for each in cached(cache)] == [name]
+
+
+def test_names_that_are_not_utf8_are_left_out_with_one_remark(cache: Path) -> None:
+    repo = Repo(cache)
+    good = repo.add("good-Q4_0.gguf", b"x")
+    for name in (b"caf\xe9-Q4_0.gguf", b"\xff"):
+        (good.parent / os.fsdecode(name)).touch()
+    found, remarks = look(cache)
+    assert [each.name for each in found] == ["o/R-GGUF:Q4_0"]
+    (remark,) = remarks
+    assert remark == (
+        f"{good.parent} has 2 names, such as b'caf\\xe9-Q4_0.gguf', not in UTF-8: left out"
+    )
+    remark.encode()

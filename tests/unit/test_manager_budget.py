@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from kolo.errors import Busy, OutOfMemory
 from kolo.manager.backoff import WINDOW_S, Backoff
-from kolo.manager.budget import ENGINES, HOST, Decision, Holder, Use, decide, refusal
+from kolo.manager.budget import (
+    ENGINES,
+    HOST,
+    Decision,
+    Holder,
+    Use,
+    decide,
+    ran_out,
+    refusal,
+)
 
 GIB = 1 << 30
 
@@ -73,8 +82,9 @@ def test_a_refusal_names_the_numbers_and_the_holders() -> None:
     assert isinstance(error, OutOfMemory)
     assert error.message == (
         "cannot load 'x': it needs 8.0 GiB of host memory, the budget is 10.0 GiB, "
-        "of which 6.0 GiB are held by 'a' (busy)"
+        "of which 6.0 GiB are held by 'a' (busy): 4.0 GiB too few"
     )
+    assert "kolo unload a" in error.hint
     assert error.retry_after_s is not None
 
 
@@ -87,6 +97,26 @@ def test_too_many_engines_is_busy_not_out_of_memory() -> None:
     error = refusal("x", need(1), budget(10, engines=1), [holder("a", 1, "busy")])
     assert isinstance(error, Busy)
     assert "max_engines" in error.hint
+
+
+def test_a_load_that_ran_out_tells_what_was_thought_what_is_free_and_who_has_the_rest() -> None:
+    error = ran_out("x", "cannot allocate", need(3), budget(10), [holder("a", 6, "idle")])
+    assert error.message == (
+        "cannot load 'x', there is not enough memory: cannot allocate; it was thought to need "
+        "3.0 GiB of host memory (4.0 GiB free, 6.0 GiB are held by 'a' (idle))"
+    )
+    assert "kolo unload a" in error.hint
+    assert "ctx" in error.hint
+
+
+def test_each_gpu_is_a_pool_of_its_own() -> None:
+    gpus = {"nvidia:0": 8 * GIB, "nvidia:1": 8 * GIB}
+    small = Holder("a", {"nvidia:0": 6 * GIB}, "idle", 1)
+    assert decide({"nvidia:1": 6 * GIB}, gpus, [small]) == Decision("go")
+    assert decide({"nvidia:0": 6 * GIB}, gpus, [small]) == Decision("go", ("a",))
+    error = refusal("x", {"nvidia:0": 9 * GIB}, gpus, [small])
+    assert "needs 9.0 GiB of nvidia:0 memory" in error.message
+    assert "1.0 GiB too few" in error.message
 
 
 USES = st.sampled_from(["idle", "busy", "pinned"])

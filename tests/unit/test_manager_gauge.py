@@ -53,8 +53,11 @@ def test_gpu_layers_asked_of_a_machine_without_a_gpu_count_as_host_memory(
     monkeypatch.setattr("kolo.manager.gauge.gpu_present", lambda: False)
     without = gauge.need(spec(GUIDE, gpu_layers=100), ROOMY)
     monkeypatch.setattr("kolo.manager.gauge.gpu_present", lambda: True)
+    monkeypatch.setattr("kolo.manager.gauge.gpu_built", lambda: False)
+    built_without = gauge.need(spec(GUIDE, gpu_layers=100), ROOMY)
+    monkeypatch.setattr("kolo.manager.gauge.gpu_built", lambda: True)
     offloaded = gauge.need(spec(GUIDE, gpu_layers=100), ROOMY)
-    assert without.pools[DEVICE] == 0
+    assert without.pools[DEVICE] == built_without.pools[DEVICE] == 0
     assert offloaded.pools[DEVICE] > 0
     assert without.pools[HOST] > offloaded.pools[HOST]
     assert without.params.gpu_layers == 100

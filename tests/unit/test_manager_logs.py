@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
-from kolo.manager.logs import MAX_LINE_BYTES, TAIL_LINES, WorkerLog, log_path
+from kolo.manager.logs import MAX_LINE_BYTES, MAX_LOGS, TAIL_LINES, WorkerLog, log_path
+
+
+STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} ")
+
+
+def written(path: Path) -> list[str]:
+    """The lines of a file, whose stamps are there."""
+    lines = path.read_text().splitlines()
+    assert all(STAMP.match(line) for line in lines)
+    return [STAMP.sub("", line, count=1) for line in lines]
 
 
 def test_the_tail_is_the_last_lines_however_they_are_cut(tmp_path: Path) -> None:
@@ -13,7 +25,7 @@ def test_the_tail_is_the_last_lines_however_they_are_cut(tmp_path: Path) -> None
         log.feed(piece)
     log.close()
     assert log.tail() == ["one", "two", "three"]
-    assert (tmp_path / "a.log").read_bytes() == b"one\ntwo\n\nthree"
+    assert written(tmp_path / "a.log") == ["one", "two", "", "three"]
 
 
 def test_the_tail_is_bounded_in_lines_and_in_their_length(tmp_path: Path) -> None:
@@ -35,14 +47,14 @@ def test_bytes_that_are_no_text_do_not_matter(tmp_path: Path) -> None:
 
 def test_the_file_turns_over_once_and_stays_bounded(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
-    log = WorkerLog(path, max_bytes=100)
+    log = WorkerLog(path, max_bytes=400)
     for at in range(50):
         log.feed(b"%09d\n" % at)
     log.close()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.log", "a.log.1"]
-    kept = Path(f"{path}.1").read_bytes() + path.read_bytes()
-    assert all(len(file.read_bytes()) <= 100 for file in tmp_path.iterdir())
-    assert kept.endswith(b"".join(b"%09d\n" % at for at in range(40, 50)))
+    kept = written(Path(f"{path}.1")) + written(path)
+    assert all(len(file.read_bytes()) <= 400 for file in tmp_path.iterdir())
+    assert kept[-10:] == [f"{at:09}" for at in range(40, 50)]
 
 
 def test_a_restarted_worker_goes_on_in_the_same_file(tmp_path: Path) -> None:
@@ -50,7 +62,7 @@ def test_a_restarted_worker_goes_on_in_the_same_file(tmp_path: Path) -> None:
         log = WorkerLog(tmp_path / "logs" / "a.log")
         log.feed(word)
         log.close()
-    assert (tmp_path / "logs" / "a.log").read_bytes() == b"first\nsecond\n"
+    assert written(tmp_path / "logs" / "a.log") == ["first", "second"]
 
 
 def test_a_file_that_cannot_be_written_is_said_and_harms_nothing(tmp_path: Path) -> None:
@@ -60,6 +72,18 @@ def test_a_file_that_cannot_be_written_is_said_and_harms_nothing(tmp_path: Path)
     log.close()
     assert "is not written" in log.tail()[0]
     assert log.tail()[1] == "still here"
+
+
+def test_logs_of_engines_that_come_and_go_do_not_pile_up(tmp_path: Path) -> None:
+    for at in range(MAX_LOGS + 5):
+        path = log_path(tmp_path, f"engine {at}")
+        log = WorkerLog(path)
+        log.feed(b"hello\n")
+        log.close()
+        os.utime(path, (at, at))
+    assert len([*tmp_path.glob("*.log")]) == MAX_LOGS
+    assert not log_path(tmp_path, "engine 4").exists()
+    assert log_path(tmp_path, "engine 5").exists()
 
 
 def test_no_id_leaves_the_folder_and_no_two_share_a_file(tmp_path: Path) -> None:

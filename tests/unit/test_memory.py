@@ -308,7 +308,7 @@ def test_what_does_not_fit_is_told_with_all_numbers_and_with_what_would() -> Non
         f"model.gguf needs {human(need.total_bytes)} of memory "
         f"(weights {human(need.weights_bytes)}, KV cache 16.0 GiB (4 x 32768 tokens), "
         f"computing {human(need.compute_bytes + need.process_bytes)}), "
-        "18.0 GiB are free on group /x"
+        f"18.0 GiB are free on group /x: {human(need.total_bytes - free_bytes)} too few"
     )
     assert error.hint == (
         "It would fit with ctx 16384, or parallel 2, or kv_type_k and kv_type_v q8_0."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -10,7 +12,7 @@ from stores import incoming, model, put, settings_for
 
 from kolo.config import ModelSettings, Settings
 from kolo.errors import BadParameter, KoloError, ModelInvalid, ModelNotFound
-from kolo.models.resolve import refreshed, resolve
+from kolo.models.resolve import overridden, refreshed, resolve
 from kolo.models.sources.plan import Extras
 from kolo.models.store import Store, need_store
 from kolo.models.usage import forget_use, last_used, mark_used
@@ -74,13 +76,19 @@ def test_a_model_is_found_by_the_beginning_of_its_name_and_by_where_it_came_from
 @pytest.mark.parametrize(
     ("reference", "hint"),
     [
-        ("hf:o/Qwen2.5-0.5B-GGUF:Q8_0", "kolo pull hf:o/Qwen2.5-0.5B-GGUF:Q8_0"),
+        (
+            "hf:o/Qwen2.5-0.5B-GGUF:Q8_0",
+            "kolo pull hf:o/Qwen2.5-0.5B-GGUF:Q8_0, or one that is here: "
+            "o/Qwen2.5-0.5B-GGUF:Q4_K_M",
+        ),
+        ("o/Qwen2.5-0.5-GGUF", "kolo pull o/Qwen2.5-0.5-GGUF, or one that is here: o/Qwen2"),
         ("hf:o/Qwen2.5-0.5B-GGUF@v2", "kolo pull hf:o/Qwen2.5-0.5B-GGUF@v2"),
         ("ollama:qwen2.5:7b", "kolo pull ollama:qwen2.5:7b"),
         ("oci:ghcr.io/qwen2.5", "kolo pull oci:ghcr.io/qwen2.5"),
         ("https://h/other.gguf", "kolo pull https://h/other.gguf"),
         ("x/y", "kolo pull x/y"),
         ("fiel", "Did you mean file? "),
+        ("qwn2.5", "Did you mean qwen2.5:0.5b or qwen2.5:latest"),
     ],
 )
 def test_what_is_not_there_says_what_to_do(
@@ -96,6 +104,15 @@ def test_the_beginning_of_several_names_lists_them(settings: Settings, store: St
     with pytest.raises(BadParameter) as caught:
         resolve("qwen", settings)
     assert caught.value.message.splitlines()[1:] == ["o/Qwen2.5-0.5B-GGUF:Q4_K_M", "qwen2.5:0.5b"]
+
+
+def test_a_file_whose_name_is_not_utf8_is_not_told_of(settings: Settings, tmp_path: Path) -> None:
+    folder = model(tmp_path / "odd", 1).parent
+    (folder / os.fsdecode(b"m\xe9.gguf")).touch()
+    assert resolve(str(folder), settings).path.name == "m-1.gguf"
+    with pytest.raises(ModelNotFound) as caught:
+        resolve(str(folder / "mé.gguf"), settings)
+    caught.value.hint.encode()
 
 
 def test_the_settings_go_first_and_a_path_last(
@@ -135,13 +152,44 @@ def test_what_was_published_with_a_model_fills_what_the_settings_leave_open(
         "x",
         [incoming(store, model(tmp_path))],
         source="ollama:x:latest",
-        extras=Extras(sampling=Sampling(temperature=0.1, top_k=5), ctx=512),
+        extras=Extras(
+            sampling=Sampling(temperature=0.1, top_k=5), ctx=512, stop=("###",), system="Be brief."
+        ),
     )
     settings = replace(settings, engine=LoadParams(sampling=Sampling(temperature=0.9)))
     params = resolve("x", settings).params
     assert (params.ctx, params.sampling.temperature, params.sampling.top_k) == (512, 0.9, 5)
-    settings = replace(settings, engine=LoadParams(ctx=64))
-    assert resolve("x", settings).params.ctx == 64
+    assert (params.stop, params.system) == (["###"], "Be brief.")
+    settings = replace(settings, engine=LoadParams(ctx=64, stop=[], system=""))
+    params = resolve("x", settings).params
+    assert (params.ctx, params.stop, params.system) == (64, [], "")
+
+
+def test_another_version_brings_what_it_was_published_with_and_leaves_what_was_asked(
+    settings: Settings, tmp_path: Path
+) -> None:
+    store = need_store(settings)
+
+    def publish(**extras: Any) -> None:
+        file = incoming(store, model(tmp_path))
+        store.add("x", [file], source="ollama:x:latest", extras=Extras(**extras))
+
+    publish(ctx=512, stop=("###",), sampling=Sampling(temperature=0.1, top_k=5))
+    settings = replace(settings, engine=LoadParams(sampling=Sampling(temperature=0.9)))
+    spec = overridden(resolve("x", settings), {"parallel": 3, "ctx": 512}, settings)
+    assert (spec.params.ctx, spec.params.parallel, spec.params.stop) == (512, 3, ["###"])
+    file = tmp_path / "engines.json"
+    Registry(file, settings).remember(replace(spec, id="mine"))
+    publish(ctx=2048, system="Be brief.", sampling=Sampling(top_k=7))  # the same weights
+    (kept,) = Registry(file, settings).specs()
+    for now in (refreshed(spec, settings), kept):
+        params = now.params
+        assert now.path != spec.path
+        assert (params.ctx, params.parallel) == (512, 3)
+        assert (params.stop, params.system) == (None, "Be brief.")
+        assert (params.sampling.temperature, params.sampling.top_k) == (0.9, 7)
+    back = overridden(refreshed(spec, settings), {"ctx": None}, settings)
+    assert back.params.ctx == 2048
 
 
 def test_a_spec_follows_the_version_in_use(
@@ -157,7 +205,8 @@ def test_a_spec_follows_the_version_in_use(
     store.use("file", former)
     assert refreshed(now, settings) == spec
     store.remove("file")
-    assert refreshed(spec, settings) is spec
+    with pytest.raises(ModelNotFound, match="'file' has left the store"):
+        refreshed(spec, settings)
 
 
 def test_a_model_whose_file_left_the_store_is_refused(settings: Settings, store: Store) -> None:

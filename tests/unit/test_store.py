@@ -170,41 +170,6 @@ def test_any_other_name_stays_in_the_folder(store: Store, tmp_path: Path, name: 
     }
 
 
-# Versions ------------------------------------------------------------------------------------
-
-
-def test_a_name_that_is_pulled_again_keeps_its_former_file(store: Store, tmp_path: Path) -> None:
-    first = put(store, "a", model(tmp_path, 1))
-    second = put(store, "a", model(tmp_path, 2))
-    assert (second.new, second.replaced) == (True, first.stored.current)
-    assert second.stored.former == first.stored.version
-    for added, seed in ((first, 1), (second, 2)):
-        path = store.path("a", added.stored.version)
-        assert path.read_bytes() == model(tmp_path, seed).read_bytes()
-
-
-def test_a_rollback_returns_to_it_and_a_pull_goes_forward_again(
-    store: Store, tmp_path: Path
-) -> None:
-    first = put(store, "a", model(tmp_path, 1)).stored
-    second = put(store, "a", model(tmp_path, 2)).stored
-    store.use("a", first.current)
-    assert Store(store.folder).get("a").version == first.version
-    again = put(store, "a", model(tmp_path, 2))
-    assert (again.new, again.replaced) == (False, first.current)
-    assert [v.id for v in again.stored.versions] == [v.id for v in second.versions]
-    store.rebuild()
-    assert names(store) == {"a": second.current}
-
-
-def test_the_version_in_use_is_never_forgotten(store: Store, tmp_path: Path) -> None:
-    first = put(store, "a", model(tmp_path, 1)).stored
-    second = put(store, "a", model(tmp_path, 2)).stored
-    store.forget_versions({"a": [first.current, second.current], "none": ["x"]})
-    assert [v.id for v in store.get("a").versions] == [second.current]
-    assert len(list((store.folder / "blobs").iterdir())) == 1
-
-
 # Files in place ------------------------------------------------------------------------------
 
 

@@ -7,11 +7,20 @@ the same place.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
+import re
 import sys
 import types
+from pathlib import Path
 from typing import Any
+
+import msgspec
+
+from kolo.engine.saved import fingerprint
+
+_LIBRARY = re.compile(r"(lib)?(llama|ggml)[^/]*\.(so|dylib|dll)\b")
 
 
 def _load() -> Any:
@@ -27,3 +36,12 @@ def _load() -> Any:
 
 
 llama_cpp = _load()
+
+
+def build() -> str:
+    """Tells this build of llama.cpp, on a processor like this, from any other."""
+    folder = Path(llama_cpp._lib._name).resolve().parent
+    libraries = [path for path in sorted(folder.iterdir()) if _LIBRARY.match(path.name)]
+    prints = [fingerprint(str(path)) for path in libraries if path.is_file()]
+    features = llama_cpp.llama_print_system_info() or b""
+    return hashlib.sha256(msgspec.msgpack.encode([prints, features])).hexdigest()

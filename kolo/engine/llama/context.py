@@ -16,7 +16,7 @@ import psutil
 
 from kolo.engine.backend import NO_ROOM, OK, Chain, ChainSpec, Logits
 from kolo.engine.llama import log
-from kolo.engine.llama.bindings import llama_cpp
+from kolo.engine.llama.bindings import build, llama_cpp
 from kolo.engine.llama.chain import LlamaChain
 from kolo.engine.llama.devices import devices
 from kolo.engine.llama.model import LlamaModel, load_error
@@ -125,6 +125,10 @@ class LlamaContext:
 
     costs_vary = True
 
+    @property
+    def build(self) -> str:
+        return build() if self._context is not None else ""
+
     # A model that only embeds has no such context; these let it still report its shape.
     n_slots = 1
     n_ctx = 0
@@ -184,6 +188,7 @@ class LlamaContext:
             pooling=self.params.pooling or model.pooling or "none",
             threads=self.n_threads,
             gpu_layers=model.gpu_layers,
+            buffers=log.buffers(),
             kv_bytes=self._kv_bytes,
             devices=[device.name for device in devices()],
             system_info=(llama_cpp.llama_print_system_info() or b"").decode(),
@@ -239,18 +244,21 @@ class LlamaContext:
         if self.can_trim:
             llama_cpp.llama_memory_seq_rm(self._memory, target, length, -1)
 
-    def save(self, slot: int) -> bytes:
+    def save(self, slot: int) -> bytearray:
         size = llama_cpp.llama_state_seq_get_size(self._context, slot)
         blob = bytearray(size)
         buffer = (ctypes.c_uint8 * size).from_buffer(blob)
         written = llama_cpp.llama_state_seq_get_data(self._context, buffer, size, slot)
         del buffer
-        return bytes(memoryview(blob)[:written])
+        del blob[written:]
+        return blob
 
-    def restore(self, slot: int, blob: bytes) -> bool:
-        pointer = ctypes.cast(ctypes.c_char_p(blob), ctypes.POINTER(ctypes.c_uint8))
+    def restore(self, slot: int, blob: bytes | bytearray, n_tokens: int) -> bool:
+        address = np.frombuffer(blob, dtype=np.uint8).ctypes.data
+        pointer = ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8))
         read = llama_cpp.llama_state_seq_set_data(self._context, pointer, len(blob), slot)
-        if read != len(blob):
+        last = int(llama_cpp.llama_memory_seq_pos_max(self._memory, slot))
+        if read != len(blob) or last != n_tokens - 1:
             self.trim(slot, 0)
             return False
         return True

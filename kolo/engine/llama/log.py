@@ -1,4 +1,5 @@
-"""llama.cpp's own messages: kept for error texts, the bad ones passed on to stderr."""
+"""llama.cpp's own messages: kept for error texts, and passed on to stderr, which is the engine's
+log. Each begins with its level: I, W or E."""
 
 from __future__ import annotations
 
@@ -11,7 +12,11 @@ from collections import deque
 from kolo.engine.llama.bindings import llama_cpp
 
 _DEBUG, _WARN, _ERROR, _CONT = 1, 3, 4, 5
+_LETTERS = {_WARN: "W", _ERROR: "E"}
 _recent: deque[tuple[int, str]] = deque(maxlen=60)
+_BUFFER = re.compile(r"(\S+)\s+(model|KV|RS|output|compute) buffer size\s*=\s*([0-9.]+) MiB")
+_buffers: dict[tuple[str, str], float] = {}
+"""MiB by device and purpose."""
 _verbose = bool(os.environ.get("KOLO_DEBUG"))
 _level = 0
 
@@ -19,15 +24,18 @@ _level = 0
 def _write(level: int, text: bytes, _user: object) -> None:
     global _level
     _level = _level if level == _CONT else level
-    if _level == _DEBUG:
+    if _level == _DEBUG and not _verbose:
         return
     line = text.decode("utf-8", "replace").rstrip("\n")
     if not line.strip(" ."):
         return
     _recent.append((_level, line))
-    if _verbose or _level >= _WARN:
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+    if told := _BUFFER.search(line):
+        # Weights come in one buffer for each file; all else is told anew when it changes.
+        before = _buffers.get((told[1], told[2]), 0.0) if told[2] == "model" else 0.0
+        _buffers[told[1], told[2]] = before + float(told[3])
+    sys.stderr.write(f"{_LETTERS.get(_level, 'I')} {line}\n")
+    sys.stderr.flush()
 
 
 # A callback object that is collected while llama.cpp still holds it crashes the process.
@@ -41,6 +49,14 @@ def capture() -> None:
 
 def forget() -> None:
     _recent.clear()
+
+
+def buffers() -> dict[str, int]:
+    """Bytes that are allocated by device, for all purposes, which only the log tells."""
+    found: dict[str, int] = {}
+    for (device, _), mib in _buffers.items():
+        found[device] = found.get(device, 0) + int(mib * 2**20)
+    return found
 
 
 def kv_cache_bytes() -> int:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import fields
 
 from kolo.models.sources.plan import Extras
-from kolo.types import Sampling
+from kolo.types import Sampling, Stops
 
 PREFIX = "application/vnd.ollama.image."
 
@@ -25,9 +25,10 @@ def extras_of(texts: Sequence[tuple[str, bytes]]) -> Extras:
     licenses = [_text(body) for kind, body in texts if kind == f"{PREFIX}license"]
     given, ignored = _params(layers.get("params", b""))
     sampling: dict[str, Any] = {}
-    ctx, stop = None, []
+    ctx: int | None = None
+    stop: list[str] = []
     for name, value in given.items():
-        if name == "stop" and isinstance(value, list) and all(isinstance(s, str) for s in value):
+        if name == "stop" and _fits(value, Stops):
             stop = value
         elif name == "num_ctx" and type(value) is int and 8 <= value <= _MAX_CTX:
             ctx = value

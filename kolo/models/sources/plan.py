@@ -67,6 +67,9 @@ class Extras(Struct, frozen=True, kw_only=True):
     """Parameters that have no counterpart here, as ``name=value``."""
 
 
+NO_EXTRAS = Extras()
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """What would be fetched. Holds no token."""
 
@@ -84,7 +87,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """The model or its shards in order, then a projector if there is one."""
     candidates: tuple[Candidate, ...] = ()
     """Everything there is in the place, the chosen one included."""
-    extras: Extras = Extras()
+    extras: Extras = NO_EXTRAS
 
     @property
     def size_bytes(self) -> int | None:

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from msgspec import Struct
+
 from kolo.errors import KoloError
+from kolo.models.resolve import ModelSpec
 from kolo.models.sources.partial import part_path
 from kolo.models.sources.plan import Plan
 from kolo.models.sources.progress import Progress
@@ -29,14 +32,20 @@ Status = Literal[
 ACTIVE: frozenset[Status] = frozenset({"downloading", "paused", "creating_engine"})
 
 
-@dataclass(frozen=True, slots=True)
-class Creation:
-    """The engine to make of the file once it is there."""
+class Creation(Struct, frozen=True, kw_only=True):
+    """The engine to make of a model once it is there."""
 
-    engine_id: str
-    load_immediately: bool
-    main_gpu_id: int
-    create: Callable[[Path], Awaitable[None]]
+    spec: ModelSpec
+    """All but what only the model can say."""
+    load: bool
+    param: Literal["engine_id", "model_id"]
+    """What whoever asked for it calls its id."""
+    model_type: Literal["llm", "embedding"] | None = None
+    """What the model must be."""
+
+
+Create = Callable[[Creation, str], Awaitable[None]]
+"""Makes an engine of the model of the store with that name."""
 
 
 @dataclass(slots=True)
@@ -49,12 +58,16 @@ class Job:
     """Of partial files."""
     creation: Creation | None = None
     status: Status = "downloading"
+    stale: bool = False
+    """Of an earlier run of the server: the source is asked again before more is fetched."""
     progress: Progress | None = None
     path: Path | None = None
     """The file to load, once it is in the store."""
     error: KoloError | None = None
     started_at: float = field(default_factory=time.time)
     ended_at: float | None = None
+    part_bytes: int = 0
+    """What an earlier run of the server left of it."""
     task: asyncio.Task[None] | None = None
 
     @property
@@ -78,7 +91,7 @@ class Job:
 
     @property
     def done_bytes(self) -> int:
-        return self.progress.done_bytes if self.progress is not None else 0
+        return self.progress.done_bytes if self.progress is not None else self.part_bytes
 
     @property
     def elapsed_s(self) -> float:

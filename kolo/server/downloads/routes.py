@@ -24,7 +24,7 @@ from kolo.server.downloads.schemas import (
     Summary,
     Timing,
 )
-from kolo.server.route import Route, json_reply
+from kolo.server.route import MANAGE, READ, Route, json_reply
 from kolo.server.service import Service
 
 TAG = "Kolosal"
@@ -67,7 +67,7 @@ async def pause_download(service: Service, id: str) -> Response:
 
 
 async def resume_download(service: Service, id: str) -> Response:
-    service.downloads.resume(id)
+    await service.downloads.resume(id)
     return json_reply(Changed(message="Download resumed", model_id=id))
 
 
@@ -126,7 +126,7 @@ def _reply(job: Job) -> DownloadReply:
             download_speed_bps=round(speed, 1),
         ),
         timing=timing,
-        state=told.state if told is not None else "",
+        state=told.state if told is not None and job.status == "downloading" else "",
         engine_creation=_creation(job),
     )
     if told is not None and told.note:
@@ -141,9 +141,9 @@ def _creation(job: Job) -> EngineCreation | UnsetType:
     if wanted is None:
         return UNSET
     return EngineCreation(
-        engine_id=wanted.engine_id,
-        load_immediately=wanted.load_immediately,
-        main_gpu_id=wanted.main_gpu_id,
+        engine_id=wanted.spec.id,
+        load_immediately=wanted.load,
+        main_gpu_id=wanted.spec.params.main_gpu or 0,
     )
 
 
@@ -161,6 +161,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/download-progress/<path:id>", "/v1/download-progress/<path:id>"),
+        scopes=READ,
         handler=download_progress,
         tag=TAG,
         summary="How far a download is, or how it ended",
@@ -170,6 +171,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/downloads", "/v1/downloads"),
+        scopes=READ,
         handler=list_downloads,
         tag=TAG,
         summary="List the downloads under way, the paused ones too",
@@ -178,6 +180,7 @@ ROUTES = [
     Route(
         method="DELETE",
         paths=("/downloads/<path:id>", "/v1/downloads/<path:id>"),
+        scopes=MANAGE,
         handler=cancel_download,
         tag=TAG,
         summary="Give a download up and remove what came of it",
@@ -187,6 +190,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/downloads/<path:id>/cancel", "/v1/downloads/<path:id>/cancel"),
+        scopes=MANAGE,
         handler=cancel_download,
         tag=TAG,
         summary="Give a download up and remove what came of it",
@@ -196,6 +200,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/downloads/<path:id>/pause", "/v1/downloads/<path:id>/pause"),
+        scopes=MANAGE,
         handler=pause_download,
         tag=TAG,
         summary="Stop a download for now; what came of it is kept",
@@ -205,6 +210,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/downloads/<path:id>/resume", "/v1/downloads/<path:id>/resume"),
+        scopes=MANAGE,
         handler=resume_download,
         tag=TAG,
         summary="Go on with a paused download",
@@ -214,6 +220,7 @@ ROUTES = [
     Route(
         method="DELETE",
         paths=("/downloads", "/v1/downloads"),
+        scopes=MANAGE,
         handler=cancel_all,
         tag=TAG,
         summary="Give all downloads up",
@@ -223,6 +230,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/downloads/cancel", "/v1/downloads/cancel", "/downloads", "/v1/downloads"),
+        scopes=MANAGE,
         handler=cancel_all,
         tag=TAG,
         summary="Give all downloads up",

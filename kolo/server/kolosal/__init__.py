@@ -15,11 +15,18 @@ from kolo.errors import (
     SourceDenied,
     SourceError,
     SourceUnreachable,
+    Unsupported,
 )
 from kolo.server.downloads.schemas import DownloadBegun, DownloadStarted
 from kolo.server.kolosal import cancelling, health, metrics
 from kolo.server.kolosal.engines import add_engine, engine_status, list_engines, remove_engine
-from kolo.server.kolosal.models import add_model, list_models, model_status, remove_model
+from kolo.server.kolosal.models import (
+    add_model,
+    list_models,
+    model_status,
+    reload_settings,
+    remove_model,
+)
 from kolo.server.kolosal.native import (
     NativeChatBody,
     NativeCompletionBody,
@@ -41,6 +48,7 @@ from kolo.server.kolosal.schemas import (
     EngineList,
     EngineRemoved,
     EngineReport,
+    ListQuery,
     ModelAdded,
     ModelBody,
     ModelRemoved,
@@ -48,7 +56,8 @@ from kolo.server.kolosal.schemas import (
     RemoveQuery,
 )
 from kolo.server.openai import GENERATE_ERRORS
-from kolo.server.route import Route
+from kolo.server.reload import ReloadRefused
+from kolo.server.route import INFER, LISTS, MANAGE, READ, Route
 
 TAG = "Kolosal"
 
@@ -76,6 +85,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/engines", "/v1/engines"),
+        scopes=MANAGE,
         handler=add_engine,
         tag=TAG,
         summary="Add an engine: a model under a name, with loading parameters of its own. From "
@@ -89,6 +99,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/engines", "/v1/engines"),
+        scopes=READ,
         handler=list_engines,
         tag=TAG,
         summary="List the engines, loaded or not",
@@ -102,6 +113,7 @@ ROUTES = [
             "/engines/<path:id>",
             "/v1/engines/<path:id>",
         ),
+        scopes=READ,
         handler=engine_status,
         tag=TAG,
         summary="Show one engine. A body may repeat the id as engine_id",
@@ -112,6 +124,7 @@ ROUTES = [
     Route(
         method="DELETE",
         paths=("/engines/<path:id>", "/v1/engines/<path:id>"),
+        scopes=MANAGE,
         handler=remove_engine,
         tag=TAG,
         summary="Unload an engine and forget it; its file stays. A body may repeat the id",
@@ -122,23 +135,28 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/models", "/v1/models"),
+        scopes=MANAGE,
         handler=add_model,
         tag=TAG,
         summary="Add an engine, in the later form of Kolosal's API; or with model alone, fetch a "
-        "model",
+        "model. With ?reload=1, and no body, read the settings anew",
         body=ModelBody,
+        instead={"reload": reload_settings},
         reply=ModelAdded,
         status=201,
         also={200: DownloadBegun, 202: DownloadStarted},
-        errors=(*_ADD_ERRORS, ModelExists, *_SOURCE_ERRORS),
+        errors=(*_ADD_ERRORS, ModelExists, *_SOURCE_ERRORS, ReloadRefused, Unsupported),
     ),
     Route(
         method="GET",
         paths=("/models",),
+        scopes=LISTS,
         handler=list_models,
         tag=TAG,
         summary="List the models for readers of OpenAI's, the router's and Kolosal's form at once",
+        query=ListQuery,
         reply=ModelsReply,
+        errors=(ReloadRefused, Unsupported),
     ),
     Route(
         method="GET",
@@ -147,6 +165,7 @@ ROUTES = [
             "/models/<path:id>/status",
             "/v1/models/<path:id>/status",
         ),
+        scopes=LISTS,
         handler=model_status,
         tag=TAG,
         summary="Show one model. A body may repeat the id as model_id",
@@ -156,6 +175,7 @@ ROUTES = [
     Route(
         method="DELETE",
         paths=("/models/<path:id>", "/v1/models/<path:id>"),
+        scopes=MANAGE,
         handler=remove_model,
         tag=TAG,
         summary="Unload a model and forget it; its file stays. A body may repeat the id",
@@ -166,6 +186,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/inference/completions", "/v1/inference/completions"),
+        scopes=INFER,
         handler=complete,
         tag=TAG,
         summary="Continue a text, with Kolosal's own names",
@@ -177,6 +198,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/inference/chat/completions", "/v1/inference/chat/completions"),
+        scopes=INFER,
         handler=complete_chat,
         tag=TAG,
         summary="Answer a conversation, with Kolosal's own names",

@@ -5,9 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from kolo.config import BUILTIN_MODEL
 from kolo.errors import BadParameter, Busy, EngineStopped, KoloError, ModelNotFound
+from kolo.models.known import by_name
+from kolo.models.known import params_of as published
 from kolo.models.resolve import ModelSpec
 from kolo.server.kolosal.loading import KOLOSAL_NAMES, LoadingParameters, load_params, merged
 from kolo.server.kolosal.locate import locate
@@ -32,7 +35,7 @@ class Added:
     """Of the loaded model; None if it was not to be loaded yet."""
 
 
-def new_spec(
+async def new_spec(
     service: Service,
     *,
     id: str,
@@ -47,7 +50,7 @@ def new_spec(
     is still to come. Raises the caller's errors: an id that is taken or cannot be one, a path
     that leads nowhere, parameters."""
     check_id(id, param)
-    check_free(service, id, param, exists)
+    await check_free(service, id, param, exists)
     params = load_params(merged(flat, nested), service.settings.engine, main_gpu=main_gpu)
     file = PENDING if path is None else locate(path)
     return ModelSpec(id=id, path=file, params=params, source="path")
@@ -97,8 +100,28 @@ async def forget(service: Service, id: str, *, force: bool) -> None:
     service.monitor.removed(id)
 
 
-def find(service: Service, id: str, body_id: str | None, param: str) -> Served:
-    """The engine that a path names, or a body, as Kolosal's own code reads it."""
+async def check_type(
+    service: Service, added: Added, wanted: Literal["llm", "embedding"] | None
+) -> None:
+    """A model that is not what it is said to be is not added."""
+    info = added.info
+    if info is None or wanted is None:
+        return
+    if info.can_embed if wanted == "embedding" else info.can_chat:
+        return
+    await forget(service, added.spec.id, force=True)
+    raise LoadingFailed(
+        f"the model is no {wanted}: {info.architecture} cannot be used as one",
+        hint="Leave model_type out, or name another file.",
+        param="model_type",
+    )
+
+
+async def find(
+    service: Service, id: str, body_id: str | None, param: str, *, gone: bool = False
+) -> Served:
+    """The engine that a path names, or a body, as Kolosal's own code reads it. With ``gone`` also
+    one that is listed no more, since its model has left."""
     if body_id is not None and body_id != id:
         raise BadParameter(
             f"{param} is {body_id!r} in the body and {id!r} in the path",
@@ -106,8 +129,11 @@ def find(service: Service, id: str, body_id: str | None, param: str) -> Served:
             param=param,
         )
     try:
-        return find_served(service, id)
+        return await find_served(service, id)
     except ModelNotFound as error:
+        for engine in service.manager.list() if gone else ():
+            if engine.id == id:
+                return Served(id=id, source=engine.source, path=engine.path, engine=engine)
         raise not_found(error, param) from None
 
 
@@ -115,15 +141,18 @@ def params_of(service: Service, one: Served) -> LoadParams:
     """What an engine is, or would be, loaded with."""
     if one.engine is not None:
         return one.engine.params
-    model = service.settings.models.get(one.id)
-    return model.params if model is not None else service.settings.engine
+    settings = service.settings
+    if model := settings.models.get(one.id):
+        return model.params
+    each = by_name(one.id, settings)
+    return published(each, settings.engine) if each is not None else settings.engine
 
 
-def check_free(
+async def check_free(
     service: Service, id: str, param: str, exists: type[EngineExists], *, of: Path | None = None
 ) -> None:
     """Raises ``exists`` if the id is taken, other than by the store's own name for ``of``."""
-    taken = [one for one in served(service) if one.is_called(id)]
+    taken = [one for one in await served(service) if one.is_called(id)]
     if any(one.engine is not None or of is None or one.path != str(of) for one in taken):
         raise exists(
             f"an engine with the id {id!r} already exists",

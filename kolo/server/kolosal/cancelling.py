@@ -10,7 +10,7 @@ from quart import Response
 
 from kolo.errors import ModelNotFound, UsageError
 from kolo.server.kolosal.adding import find
-from kolo.server.route import Route, json_reply
+from kolo.server.route import MANAGE, Route, json_reply
 from kolo.server.service import Service
 
 _NUMBER = re.compile("[0-9]{1,18}")
@@ -31,7 +31,7 @@ class RequestCancelled(Struct, kw_only=True):
 
 async def cancel_request(service: Service, id: str, request: str) -> Response:
     """Its client gets the end of its answer, with what was written until now."""
-    one = find(service, id, None, "engine_id")
+    one = await find(service, id, None, "engine_id")
     number = int(request) if _NUMBER.fullmatch(request) else -1
     for engine in service.manager.loaded():
         if engine.id == one.id and engine.end(number):
@@ -49,6 +49,7 @@ ROUTE = Route(
         "/engines/<path:id>/requests/<request>/cancel",
         "/v1/engines/<path:id>/requests/<request>/cancel",
     ),
+    scopes=MANAGE,
     handler=cancel_request,
     tag="Kolosal",
     summary="End a request that is under way; its client keeps what was written until then",

@@ -73,9 +73,9 @@ def counted(service: Service, one: Served) -> Counted:
     )
 
 
-def all_counted(service: Service) -> list[Counted]:
+async def all_counted(service: Service) -> list[Counted]:
     """Every engine that is loaded or ever did anything."""
-    engines = [counted(service, one) for one in served(service)]
+    engines = [counted(service, one) for one in await served(service)]
     return [one for one in engines if one.loaded or one.active or one.tally != Tally()]
 
 

@@ -11,6 +11,7 @@ from quart import Response, request
 
 from kolo.manager.status import EngineStatus
 from kolo.server.body import decode
+from kolo.server.downloads.job import Creation
 from kolo.server.envelope import problem_of
 from kolo.server.kolosal.adding import PENDING, add, find, new_spec, params_of, remove
 from kolo.server.kolosal.fetching import (
@@ -59,19 +60,19 @@ async def add_engine(service: Service, body: EngineBody) -> Response:
     reference = source_of(service, body.model_path)
     if reference is not None and (job := in_progress(service, body.engine_id)):
         return accepted(job, "in_progress", engine_id=body.engine_id)
-    spec = new_spec(
+    spec = await new_spec(
         service,
         id=body.engine_id,
-        path=body.model_path if reference is None else on_disk(service, reference),
+        path=body.model_path if reference is None else None,
         flat=body,
         nested=body.loading_parameters,
         main_gpu=body.main_gpu_id,
         param="engine_id",
     )
+    spec = on_disk(service, spec, reference)
     if reference is not None and spec.path == PENDING:
-        job, started = await fetch_engine(
-            service, spec, reference, load=body.load_immediately, param="engine_id"
-        )
+        creation = Creation(spec=spec, load=body.load_immediately, param="engine_id")
+        job, started = await fetch_engine(service, creation, reference)
         return accepted(job, started, engine_id=spec.id)
     try:
         added = await add(service, spec, load=body.load_immediately)
@@ -92,17 +93,17 @@ async def add_engine(service: Service, body: EngineBody) -> Response:
 
 
 async def list_engines(service: Service) -> Response:
-    engines = [_entry(service, one) for one in (*served(service), *leaving(service))]
+    engines = [_entry(service, one) for one in (*await served(service), *leaving(service))]
     return json_reply(EngineList(engines=engines, total_count=len(engines)))
 
 
 async def engine_status(service: Service, id: str) -> Response:
-    one = find(service, id, (await id_body()).engine_id, "engine_id")
+    one = await find(service, id, (await id_body()).engine_id, "engine_id")
     return json_reply(report(service, one))
 
 
 async def remove_engine(service: Service, id: str, query: RemoveQuery) -> Response:
-    one = find(service, id, (await id_body()).engine_id, "engine_id")
+    one = await find(service, id, (await id_body()).engine_id, "engine_id", gone=True)
     await remove(service, one, force=query.force)
     return json_reply(EngineRemoved(engine_id=one.id))
 

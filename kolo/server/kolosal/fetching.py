@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
 from msgspec import UNSET, UnsetType
-from msgspec.structs import replace
 from quart import Response
 
-from kolo.errors import BadParameter, ModelInvalid, ModelNotFound, SourceError
-from kolo.models.known import from_source, in_store
+from kolo.errors import BadParameter, KoloError, ModelInvalid, ModelNotFound, SourceError
+from kolo.models.known import by_name, from_source, in_store
 from kolo.models.reference import RemoteRef
-from kolo.models.resolve import ModelSpec
+from kolo.models.resolve import ModelSpec, stored_spec
 from kolo.models.sources.partial import Partial
+from kolo.models.store import need_store
 from kolo.server.downloads.job import Creation, Job
-from kolo.server.downloads.manager import remote
+from kolo.server.downloads.kept import remote
 from kolo.server.downloads.schemas import DownloadInfo, DownloadStarted
-from kolo.server.kolosal.adding import Added, add, check_free
-from kolo.server.kolosal.locate import locate
-from kolo.server.kolosal.problems import DownloadFailed, EngineExists
+from kolo.server.kolosal.adding import add, check_free, check_type
+from kolo.server.kolosal.problems import DownloadFailed, EngineExists, ModelExists
 from kolo.server.route import json_reply
 from kolo.server.service import Service
 
 _ELSEWHERE = re.compile(r"(?:https?://|hf:|ollama:|oci:)", re.IGNORECASE)
 
-Check = Callable[[Added], Awaitable[None]]
 Started = Literal["started", "resuming", "in_progress"]
 
 
@@ -43,10 +40,17 @@ def source_of(service: Service, model_path: str) -> RemoteRef | None:
         raise BadParameter(error.message, hint=error.hint, param="model_path") from None
 
 
-def on_disk(service: Service, reference: RemoteRef) -> str | None:
-    """The file that came from there before."""
+def on_disk(service: Service, spec: ModelSpec, reference: RemoteRef | None) -> ModelSpec:
+    """``spec``, of the model that came from there before, if it did."""
+    if reference is None:
+        return spec
     known = from_source(reference, in_store(service.settings))
-    return str(known[0].path) if len(known) == 1 and known[0].path.exists() else None
+    if len(known) != 1:
+        return spec
+    try:
+        return stored_spec(spec, known[0], service.settings)
+    except KoloError:  # its file is gone: it is fetched again
+        return spec
 
 
 def download_info(reference: RemoteRef | None, path: Path) -> DownloadInfo | UnsetType:
@@ -57,32 +61,30 @@ def download_info(reference: RemoteRef | None, path: Path) -> DownloadInfo | Uns
 
 
 async def fetch_engine(
-    service: Service,
-    spec: ModelSpec,
-    reference: RemoteRef,
-    *,
-    load: bool,
-    param: str,
-    exists: type[EngineExists] = EngineExists,
-    check: Check | None = None,
+    service: Service, creation: Creation, reference: RemoteRef
 ) -> tuple[Job, Started]:
-    """Begin to fetch what ``spec`` is to be made of; ``param`` is what its id is called.
-    DownloadFailed says why that cannot be."""
-
-    async def create(path: Path) -> None:
-        check_free(service, spec.id, param, exists, of=path)
-        added = await add(service, replace(spec, path=locate(str(path))), load=load)
-        if check is not None:
-            await check(added)
-
+    """Begin to fetch what an engine is to be made of. DownloadFailed says why that cannot be."""
     try:
         plan = await service.downloads.ask(reference)
     except (SourceError, ModelNotFound, ModelInvalid) as error:
         raise DownloadFailed(error.message, hint=error.hint, param="model_path") from error
-    creation = Creation(spec.id, load, spec.params.main_gpu or 0, create)
-    job = service.downloads.start(spec.id, plan, creation)
-    begun = any(Partial.size(job.folder, file) for file in plan.files)
+    folder = need_store(service.settings).partial
+    begun = any(Partial.size(folder, file) for file in plan.files)
+    job = await service.downloads.start(creation.spec.id, plan, creation)
     return job, "resuming" if begun else "started"
+
+
+async def create_engine(service: Service, creation: Creation, name: str) -> None:
+    """Make the engine that a download was for of the model ``name`` of the store. Raises as
+    ``add``, and EngineExists where somebody has taken its id meanwhile."""
+    spec, known = creation.spec, by_name(name, service.settings)
+    if known is None:
+        raise ModelNotFound(f"{name!r} has left the store again", param="model_path")
+    spec = stored_spec(spec, known, service.settings)
+    exists = ModelExists if creation.param == "model_id" else EngineExists
+    await check_free(service, spec.id, creation.param, exists, of=spec.path)
+    added = await add(service, spec, load=creation.load)
+    await check_type(service, added, creation.model_type)
 
 
 def in_progress(service: Service, id: str) -> Job | None:

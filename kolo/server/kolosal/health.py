@@ -18,7 +18,7 @@ from kolo.errors import EngineStopped
 from kolo.server.drain import Drain
 from kolo.server.kolosal.engines import status_of
 from kolo.server.kolosal.schemas import Status
-from kolo.server.route import Route, json_reply
+from kolo.server.route import PUBLIC, Route, json_reply
 from kolo.server.served import served
 from kolo.server.service import Service
 
@@ -58,12 +58,12 @@ class ProbeReply(Struct, kw_only=True):
 
 async def health(service: Service) -> Response:
     """llama-server's, with Kolosal's objects beside its word."""
-    return _health(service, "ok")
+    return await _health(service, "ok")
 
 
 async def healthy(service: Service) -> Response:
     """Kolosal's."""
-    return _health(service, "healthy")
+    return await _health(service, "healthy")
 
 
 async def alive(service: Service) -> Response:
@@ -75,11 +75,12 @@ async def ready(service: Service) -> Response:
     return json_reply(ProbeReply())
 
 
-def _health(service: Service, word: Literal["ok", "healthy"]) -> Response:
+async def _health(service: Service, word: Literal["ok", "healthy"]) -> Response:
     _check_not_stopping()
     now = time.time()
     engines = [
-        EngineHealth(engine_id=one.id, status=status_of(one.engine)) for one in served(service)
+        EngineHealth(engine_id=one.id, status=status_of(one.engine))
+        for one in await served(service)
     ]
     loaded = sum(engine.status == "loaded" for engine in engines)
     uptime_s = max(now - service.started_at, 0.0)
@@ -95,7 +96,7 @@ def _health(service: Service, word: Literal["ok", "healthy"]) -> Response:
                 loaded_engines=loaded,
                 unloaded_engines=len(engines) - loaded,
             ),
-            engines=engines,
+            engines=engines if service.access.shows_names() else [],
         )
     )
 
@@ -110,6 +111,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/health",),
+        scopes=PUBLIC,
         handler=health,
         tag=TAG,
         summary="Whether requests are taken: status ok",
@@ -119,6 +121,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/v1/health", "/status"),
+        scopes=PUBLIC,
         handler=healthy,
         tag=TAG,
         summary="Whether requests are taken: status healthy",
@@ -128,6 +131,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/health/live", "/health/startup"),
+        scopes=PUBLIC,
         handler=alive,
         tag=TAG,
         summary="Whether the server runs",
@@ -136,6 +140,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/health/ready",),
+        scopes=PUBLIC,
         handler=ready,
         tag=TAG,
         summary="Whether requests are taken; not once the server is told to stop",

@@ -26,7 +26,7 @@ from kolo.server.kolosal.metrics_schemas import (
     EngineMetricsReply,
     SystemMetrics,
 )
-from kolo.server.route import Route, json_reply
+from kolo.server.route import READ, Route, json_reply
 from kolo.server.scrape import MetricsQuery, scrape
 from kolo.server.service import Service
 
@@ -49,11 +49,11 @@ async def system_metrics(service: Service) -> Response:
 
 
 async def completions(service: Service) -> Response:
-    return json_reply(_completions(service, iso_time(time.time())))
+    return json_reply(await _completions(service, iso_time(time.time())))
 
 
 async def engine_completions(service: Service, id: str) -> Response:
-    one = counted(service, find(service, id, None, "engine_id"))
+    one = counted(service, await find(service, id, None, "engine_id"))
     now = iso_time(time.time())
     return json_reply(
         EngineMetricsReply(
@@ -64,14 +64,16 @@ async def engine_completions(service: Service, id: str) -> Response:
     )
 
 
-def _completions(service: Service, now: str) -> CompletionMetricsReply:
-    metrics = completion_metrics(service.monitor.completions.overall, all_counted(service), now)
+async def _completions(service: Service, now: str) -> CompletionMetricsReply:
+    engines = await all_counted(service)
+    metrics = completion_metrics(service.monitor.completions.overall, engines, now)
     return CompletionMetricsReply(completion_metrics=metrics, timestamp=now)
 
 
 async def _combined(service: Service) -> CombinedMetrics:
     now = iso_time(time.time())
-    measured, completions = await system.system_metrics(service, now), _completions(service, now)
+    measured = await system.system_metrics(service, now)
+    completions = await _completions(service, now)
     return CombinedMetrics(
         system_metrics=measured,
         completion_metrics=completions,
@@ -93,6 +95,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/metrics",),
+        scopes=READ,
         handler=prometheus_or_json,
         tag=TAG,
         summary="Counters as Prometheus text, or as /v1/metrics where Accept prefers JSON",
@@ -104,6 +107,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/v1/metrics",),
+        scopes=READ,
         handler=combined_metrics,
         tag=TAG,
         summary="The host and the answers in one",
@@ -112,6 +116,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/metrics/system", "/v1/metrics/system", "/system/metrics"),
+        scopes=READ,
         handler=system_metrics,
         tag=TAG,
         summary="Processor, memory and GPUs of the host",
@@ -120,6 +125,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=_COMPLETION_PATHS,
+        scopes=READ,
         handler=completions,
         tag=TAG,
         summary="Requests, tokens and times, for all engines and for each",
@@ -128,6 +134,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/metrics/completion/<path:id>", "/v1/metrics/completion/<path:id>"),
+        scopes=READ,
         handler=engine_completions,
         tag=TAG,
         summary="The same for one engine",

@@ -8,13 +8,14 @@ from msgspec import UNSET
 from msgspec.structs import replace
 from quart import Response
 
-from kolo.errors import BadParameter
+from kolo.errors import BadParameter, Unsupported
 from kolo.models.reference import RemoteRef
 from kolo.models.resolve import ModelSpec
 from kolo.server.body import MissingParameter
-from kolo.server.downloads.manager import remote
+from kolo.server.downloads.job import Creation, Job
+from kolo.server.downloads.kept import remote
 from kolo.server.downloads.schemas import DownloadBegun
-from kolo.server.kolosal.adding import PENDING, Added, add, find, forget, new_spec, remove
+from kolo.server.kolosal.adding import PENDING, add, check_type, find, new_spec, remove
 from kolo.server.kolosal.engines import (
     id_body,
     last_accessed,
@@ -34,6 +35,7 @@ from kolo.server.kolosal.fetching import (
 from kolo.server.kolosal.loading import loading_reply
 from kolo.server.kolosal.problems import LoadingFailed, ModelExists
 from kolo.server.kolosal.schemas import (
+    ListQuery,
     ModelAdded,
     ModelBody,
     ModelEntry,
@@ -42,31 +44,45 @@ from kolo.server.kolosal.schemas import (
     ModelType,
     RemoveQuery,
 )
-from kolo.server.openai.models import model_card
-from kolo.server.route import json_reply
+from kolo.server.openai.models import coming, download_card, model_card
+from kolo.server.route import MANAGE, json_reply
 from kolo.server.served import Served, served
 from kolo.server.service import Service
 from kolo.types import ModelInfo
 
 
-async def list_models(service: Service) -> Response:
-    models = served(service)
+async def list_models(service: Service, query: ListQuery) -> Response:
+    if query.reload:
+        service.access.require(MANAGE)
+        await reload_settings(service)
+    models = await served(service)
+    jobs = coming(service, models)
     return json_reply(
         ModelsReply(
-            data=[model_card(service, one) for one in models],
-            models=[_entry(service, one) for one in models],
-            total_count=len(models),
+            data=[
+                *(model_card(service, one) for one in models),
+                *(download_card(service, job) for job in jobs),
+            ],
+            models=[*(_entry(service, one) for one in models), *(_coming(job) for job in jobs)],
+            total_count=len(models) + len(jobs),
         )
     )
 
 
+async def reload_settings(service: Service) -> Response:
+    """The router's ``?reload=1``: what there is to be asked for is looked up anew."""
+    if service.reloader is None:
+        raise Unsupported("this server was started without settings that could be read anew")
+    return json_reply(await service.reloader.reload())
+
+
 async def model_status(service: Service, id: str) -> Response:
-    one = find(service, id, (await id_body()).model_id, "model_id")
+    one = await find(service, id, (await id_body()).model_id, "model_id")
     return json_reply(report(service, one))
 
 
 async def remove_model(service: Service, id: str, query: RemoveQuery) -> Response:
-    one = find(service, id, (await id_body()).model_id, "model_id")
+    one = await find(service, id, (await id_body()).model_id, "model_id", gone=True)
     await remove(service, one, force=query.force)
     return json_reply(ModelRemoved(model_id=one.id))
 
@@ -77,25 +93,19 @@ async def add_model(service: Service, body: ModelBody) -> Response:
     reference = source_of(service, body.model_path or "")
     if reference is not None and (job := in_progress(service, body.model_id or "")):
         return accepted(job, "in_progress", model_id=job.id)
-    spec = _spec(service, body, reference)
-
-    async def check(added: Added) -> None:
-        await _check_type(service, added, body.model_type)
-
+    spec = await _spec(service, body, reference)
     if reference is not None and spec.path == PENDING:
-        job, started = await fetch_engine(
-            service,
-            spec,
-            reference,
+        creation = Creation(
+            spec=spec,
             load=body.load_immediately,
             param="model_id",
-            exists=ModelExists,
-            check=check,
+            model_type=body.model_type,
         )
+        job, started = await fetch_engine(service, creation, reference)
         return accepted(job, started, model_id=spec.id)
     try:
         added = await add(service, spec, load=body.load_immediately)
-        await check(added)
+        await check_type(service, added, body.model_type)
     except LoadingFailed as error:
         return loading_failed(error, id=spec.id, path=str(spec.path), params=spec.params)
     return json_reply(
@@ -124,7 +134,7 @@ async def _download(service: Service, model: str) -> Response:
             param="model",
         )
     plan = await service.downloads.ask(reference)
-    job = service.downloads.start(plan.name, plan)
+    job = await service.downloads.start(plan.name, plan)
     return json_reply(
         DownloadBegun(
             model=job.id,
@@ -135,7 +145,7 @@ async def _download(service: Service, model: str) -> Response:
     )
 
 
-def _spec(service: Service, body: ModelBody, reference: RemoteRef | None) -> ModelSpec:
+async def _spec(service: Service, body: ModelBody, reference: RemoteRef | None) -> ModelSpec:
     if body.model is not None:
         raise BadParameter(
             "model is to download a model, model_id and model_path to add one that is here",
@@ -145,10 +155,10 @@ def _spec(service: Service, body: ModelBody, reference: RemoteRef | None) -> Mod
     for name in ("model_id", "model_path"):
         if getattr(body, name) is None:
             raise MissingParameter(f"{name} is missing", hint=f"Send {name}.", param=name)
-    spec = new_spec(
+    spec = await new_spec(
         service,
         id=body.model_id or "",
-        path=body.model_path if reference is None else on_disk(service, reference),
+        path=body.model_path if reference is None else None,
         flat=body,
         nested=body.loading_parameters,
         main_gpu=body.main_gpu_id,
@@ -156,23 +166,8 @@ def _spec(service: Service, body: ModelBody, reference: RemoteRef | None) -> Mod
         exists=ModelExists,
     )
     if body.inference_engine == "llama-cpu":
-        return replace(spec, params=replace(spec.params, gpu_layers=0))
-    return spec
-
-
-async def _check_type(service: Service, added: Added, wanted: ModelType | None) -> None:
-    """A model that is not what it is said to be is not added."""
-    info = added.info
-    if info is None or wanted is None:
-        return
-    if info.can_embed if wanted == "embedding" else info.can_chat:
-        return
-    await forget(service, added.spec.id, force=True)
-    raise LoadingFailed(
-        f"the model is no {wanted}: {info.architecture} cannot be used as one",
-        hint="Leave model_type out, or name another file.",
-        param="model_type",
-    )
+        spec = replace(spec, params=replace(spec.params, gpu_layers=0))
+    return on_disk(service, spec, reference)
 
 
 def _type_of(info: ModelInfo | None) -> ModelType | None:
@@ -190,4 +185,16 @@ def _entry(service: Service, one: Served) -> ModelEntry:
         status=status_of(one.engine),
         last_accessed=last_accessed(service, one),
         type=_type_of(one.engine.info if one.engine is not None else None),
+    )
+
+
+def _coming(job: Job) -> ModelEntry:
+    return ModelEntry(
+        model_id=job.id,
+        id=job.id,
+        name=job.id,
+        model=job.id,
+        status="downloading",
+        last_accessed="never",
+        type=job.creation.model_type if job.creation is not None else None,
     )

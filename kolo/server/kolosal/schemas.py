@@ -139,10 +139,14 @@ class ModelEntry(Struct, kw_only=True):
     id: str
     name: str
     model: str
-    status: Status
+    status: Status | Literal["downloading"]
     last_accessed: str
     type: Annotated[ModelType | None, Meta(description="Known once it was loaded.")]
     vision: bool = False
+
+
+class ListQuery(Struct, frozen=True, kw_only=True):
+    reload: Annotated[bool, Meta(description="Read the settings anew before.")] = False
 
 
 class ModelsReply(Struct, kw_only=True):

@@ -15,6 +15,7 @@ from kolo.server.kolosal.problems import PATH_ERRORS, EngineExists
 from kolo.server.llama.completion import completion, infill
 from kolo.server.llama.generation import FinalReply, InfillBody, NativeBody, PartialReply
 from kolo.server.llama.props import NotLoaded, props, slots
+from kolo.server.llama.removing import NotStored, RemovedReply, RemoveQuery, remove_model
 from kolo.server.llama.rerank import rerank
 from kolo.server.llama.router import (
     load_model,
@@ -52,7 +53,7 @@ from kolo.server.llama.verbs import (
 )
 from kolo.server.openai import ENGINE_ERRORS, GENERATE_ERRORS
 from kolo.server.openai.schemas import ChatBody
-from kolo.server.route import Route
+from kolo.server.route import INFER, LISTS, MANAGE, Route
 
 TAG = "llama-server"
 
@@ -60,6 +61,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/props",),
+        scopes=LISTS,
         handler=props,
         tag=TAG,
         summary="Properties of a model, or of the server",
@@ -70,6 +72,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/slots",),
+        scopes=LISTS,
         handler=slots,
         tag=TAG,
         summary="What each slot of a model is doing",
@@ -80,6 +83,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/tokenize",),
+        scopes=INFER,
         handler=tokenize,
         tag=TAG,
         summary="Text to tokens",
@@ -90,6 +94,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/detokenize",),
+        scopes=INFER,
         handler=detokenize,
         tag=TAG,
         summary="Tokens to text",
@@ -100,6 +105,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/apply-template",),
+        scopes=INFER,
         handler=apply_template,
         tag=TAG,
         summary="A conversation as the model's template writes it",
@@ -110,6 +116,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/v1/rerank", "/rerank", "/v1/reranking", "/reranking"),
+        scopes=INFER,
         handler=rerank,
         tag=TAG,
         summary="Order documents by their relevance to a query",
@@ -118,8 +125,20 @@ ROUTES = [
         errors=(*ENGINE_ERRORS, ContextLengthExceeded, Unsupported),
     ),
     Route(
+        method="DELETE",
+        paths=("/models",),
+        scopes=MANAGE,
+        handler=remove_model,
+        tag=TAG,
+        summary="Remove a model from the store, file and all",
+        query=RemoveQuery,
+        reply=RemovedReply,
+        errors=(ModelNotFound, Busy, NotStored, ConfigError),
+    ),
+    Route(
         method="POST",
         paths=("/completion",),
+        scopes=INFER,
         handler=completion,
         tag=TAG,
         summary="Continue a text; a list of replies for several prompts or answers",
@@ -131,6 +150,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/infill",),
+        scopes=INFER,
         handler=infill,
         tag=TAG,
         summary="Fill in what is missing between two texts",
@@ -142,6 +162,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/models/load",),
+        scopes=MANAGE,
         handler=load_model,
         tag=TAG,
         summary="Load a model, by default without waiting for it",
@@ -160,6 +181,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/models/unload",),
+        scopes=MANAGE,
         handler=unload_model,
         tag=TAG,
         summary="Unload a model, or give its load up",
@@ -170,6 +192,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/api/models/unload/<path:id>",),
+        scopes=MANAGE,
         handler=unload_one,
         tag=TAG,
         summary="Unload a model if it is loaded",
@@ -180,6 +203,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/api/models/unload",),
+        scopes=MANAGE,
         handler=unload_all,
         tag=TAG,
         summary="Unload every model that is not in use",
@@ -190,6 +214,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/models/sse",),
+        scopes=LISTS,
         handler=models_sse,
         tag=TAG,
         summary="What happens to models, as it happens",

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from kolo.errors import KoloError, LoadFailed, ModelInvalid, ModelNotFound, OutOfMemory
 from kolo.manager.engine import Engine
+from kolo.manager.outlook import Outlook
 from kolo.models.folder import stem
 from kolo.models.resolve import ModelSpec
 from kolo.server.kolosal.adding import check_id
@@ -31,13 +32,19 @@ _running: set[asyncio.Task[Engine]] = set()
 class Loading:
     id: str
     task: asyncio.Task[Engine]
+    found: asyncio.Event
     sized_by: str
     """The field by which the request says how large the engine is to be, if it does."""
 
     async def begun(self, *, wait: bool) -> None:
         """Look whether it can begin, or with ``wait`` what it comes to. Raises that as an error
         of the request which asked for it."""
-        await asyncio.wait({self.task}, timeout=None if wait else 0)
+        finding = asyncio.create_task(self.found.wait())
+        watched = {self.task} if wait else {self.task, finding}
+        try:
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            finding.cancel()
         if not self.task.done():
             return
         try:
@@ -63,26 +70,38 @@ class _Target:
     engine: Served | None
 
 
-def begin_load(service: Service, body: LoadVerb) -> Loading:
+async def begin_load(service: Service, body: LoadVerb) -> Loading:
     """Start what ``body`` asks for. Raises what is wrong with the request itself."""
-    target = _target(service, body)
+    target = await _target(service, body)
     state = target.engine.engine.state if target.engine and target.engine.engine else "unloaded"
     if state in ("loaded", "loading") and not body.says_how():
         raise AlreadyRunning(f"model {target.id!r} is already running", param="model")
-    task = asyncio.create_task(_load(service, body, target), name=f"load {target.id}")
+    found = asyncio.Event()
+    task = asyncio.create_task(_load(service, body, target, found), name=f"load {target.id}")
     _running.add(task)
     task.add_done_callback(_ended)
     sized_by = next((name for name in _SIZES if name in body.params()), "")
-    return Loading(target.id, task, sized_by)
+    return Loading(target.id, task, found, sized_by)
 
 
-async def _load(service: Service, body: LoadVerb, target: _Target) -> Engine:
+async def foresee(service: Service, body: LoadVerb) -> Outlook:
+    """What ``begin_load`` would come to now. Raises what is wrong with the request itself."""
+    target = await _target(service, body)
+    return await service.manager.foresee(
+        target.reference,
+        overrides=body.params(),
+        id=None if target.engine is not None else target.id,
+    )
+
+
+async def _load(service: Service, body: LoadVerb, target: _Target, found: asyncio.Event) -> Engine:
     engine = await service.manager.load(
         target.reference,
         overrides=body.params(),
         pin=None if body.pin is UNSET else body.pin,
         ttl_s=None if body.ttl_s is UNSET else body.ttl_s,
         id=None if target.engine is not None else target.id,
+        on_found=found.set,
     )
     service.registry.remember(_kept(service, body, engine.spec))
     return engine
@@ -99,22 +118,22 @@ def _ended(task: asyncio.Task[Engine]) -> None:
 # What is meant ---------------------------------------------------------------------------
 
 
-def _target(service: Service, body: LoadVerb) -> _Target:
+async def _target(service: Service, body: LoadVerb) -> _Target:
     try:
-        named = find_served(service, body.model)
+        named = await find_served(service, body.model)
     except ModelNotFound:
         if not body.model.startswith("/"):
             raise
         file = locate(body.model, param="model")
         reference = path = str(file)
-        own = _called(service, stem(file))
+        own = await _called(service, stem(file))
         id = stem(file) if own is None or own.path == path else path
     else:
         reference, path, id = named.id, named.path, named.id
     if body.id is not UNSET:
         check_id(body.id, "id")
         id = body.id
-    engine = _called(service, id)
+    engine = await _called(service, id)
     if engine is None:
         return _Target(reference, id, None)
     if engine.path != path:
@@ -126,8 +145,8 @@ def _target(service: Service, body: LoadVerb) -> _Target:
     return _Target(engine.id, engine.id, engine)
 
 
-def _called(service: Service, name: str) -> Served | None:
-    return next((one for one in served(service) if one.is_called(name)), None)
+async def _called(service: Service, name: str) -> Served | None:
+    return next((one for one in await served(service) if one.is_called(name)), None)
 
 
 def _kept(service: Service, body: LoadVerb, spec: ModelSpec) -> ModelSpec:

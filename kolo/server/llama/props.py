@@ -23,7 +23,8 @@ from kolo.server.llama.schemas import (
 from kolo.server.route import json_reply
 from kolo.server.served import Served, find_served
 from kolo.server.service import Service
-from kolo.types import EngineStats, Generate, ModelInfo, Sampling, SlotStats
+from kolo.stats import EngineStats, SlotStats
+from kolo.types import Generate, ModelInfo, Sampling
 
 BUILD = f"kolo-{kolo.__version__}"
 
@@ -35,7 +36,7 @@ class NotLoaded(UsageError):
 async def props(service: Service, query: PropsQuery) -> Response:
     if query.model is None:
         return json_reply(_server_props(service))
-    one = find_served(service, query.model)
+    one = await find_served(service, query.model)
     info = _info(one)
     if info is None:
         _check_autoload(one, query.autoload)
@@ -45,7 +46,7 @@ async def props(service: Service, query: PropsQuery) -> Response:
 
 
 async def slots(service: Service, query: SlotsQuery) -> Response:
-    one = find_served(service, service.reference(query.model))
+    one = await find_served(service, service.reference(query.model))
     if _info(one) is None:
         _check_autoload(one, query.autoload)
     async with service.lease(one.id) as engine:
@@ -104,7 +105,7 @@ def _server_props(service: Service) -> PropsReply:
 def _model_props(one: Served, info: ModelInfo) -> PropsReply:
     return PropsReply(
         default_generation_settings=GenerationSettings(
-            params=_params(info.sampling), n_ctx=info.n_ctx
+            params={**_params(info.sampling), "stop": info.stop}, n_ctx=info.n_ctx
         ),
         total_slots=info.parallel,
         model_alias=one.id,

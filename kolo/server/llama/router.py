@@ -9,7 +9,7 @@ from typing import Any
 from quart import Response
 
 from kolo.monitor.feed import Event
-from kolo.server.llama.loads import begin_load
+from kolo.server.llama.loads import begin_load, foresee
 from kolo.server.llama.verbs import (
     ChangeReply,
     ForceQuery,
@@ -29,17 +29,21 @@ STAGES = ["memory", "weights", "context"]
 
 
 async def load_model(service: Service, body: LoadVerb) -> Response:
-    loading = begin_load(service, body)
+    if body.dry_run:
+        outlook = await foresee(service, body)
+        state = _state(service, outlook.id)
+        return json_reply(LoadReply(id=outlook.id, state=state, outlook=outlook))
+    loading = await begin_load(service, body)
     await loading.begun(wait=body.wait is True)
     return json_reply(LoadReply(id=loading.id, state=_state(service, loading.id)))
 
 
 async def unload_model(service: Service, body: UnloadBody) -> Response:
-    running = any(one.id == body.model and _is_running(one) for one in served(service))
+    running = any(one.id == body.model and _is_running(one) for one in await served(service))
     if not running and any(job.id == body.model for job in service.downloads.active()):
         await service.downloads.cancel(body.model)
         return json_reply(UnloadReply(unloaded=[]))
-    one = find_served(service, body.model)
+    one = await find_served(service, body.model)
     if not _is_running(one):
         raise NotRunning(f"model {one.id!r} is not running", param="model")
     await _unload(service, one, force=body.force)
@@ -48,7 +52,7 @@ async def unload_model(service: Service, body: UnloadBody) -> Response:
 
 async def unload_one(service: Service, id: str, query: ForceQuery) -> Response:
     """llama-swap's: nothing is wrong if it is not loaded."""
-    one = find_served(service, id)
+    one = await find_served(service, id)
     unloaded = _is_running(one)
     if unloaded:
         await _unload(service, one, force=query.force)
@@ -57,7 +61,7 @@ async def unload_one(service: Service, id: str, query: ForceQuery) -> Response:
 
 async def unload_all(service: Service, query: ForceQuery) -> Response:
     """llama-swap's: those in use are left alone unless forced."""
-    running = [one for one in served(service) if _is_running(one)]
+    running = [one for one in await served(service) if _is_running(one)]
     busy = [] if query.force else [one.id for one in running if _is_busy(one)]
     gone = [one for one in running if one.id not in busy]
     for one in gone:
@@ -111,6 +115,8 @@ def _change(news: Event) -> ChangeReply:
         case "download_failed":
             data |= {"error": news.reason, "code": news.code}
             return ChangeReply(model=news.engine, event="download_failed", data=data)
+        case "reloaded":
+            return ChangeReply(model=news.engine, event="models_reload", data=data)
         case "removed":
             return ChangeReply(model=news.engine, event="model_remove", data=data)
         case "loading":

@@ -24,7 +24,8 @@ from kolo.server.openai.common import prompt_text, timings_reply
 from kolo.server.openai.replies import ProgressReply
 from kolo.server.openai.stream import Clock
 from kolo.server.sse import Renderer, error_event, event
-from kolo.types import Delta, Generate, Generated, SlotStats, TokenLogprob
+from kolo.stats import SlotStats
+from kolo.types import Delta, Generate, Generated, TokenLogprob
 
 
 class Writer:

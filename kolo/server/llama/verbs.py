@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kolo.errors import LoadFailed, OutOfMemory, UsageError
+from kolo.manager.outlook import Outlook
 from kolo.types import LoadParams
 
 Reference = Annotated[
@@ -42,6 +43,9 @@ class LoadVerb(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     wait: Annotated[
         bool | UnsetType, Meta(description="Answer when it is loaded, or could not be.")
     ] = UNSET
+    dry_run: Annotated[
+        bool, Meta(description="Load nothing; say what it would take and whether it would fit.")
+    ] = False
 
     def params(self) -> dict[str, Any]:
         """The fields of LoadParams that were sent."""
@@ -87,6 +91,9 @@ class LoadReply(Struct, kw_only=True):
     success: Literal[True] = True
     id: str
     state: str
+    outlook: Annotated[
+        Outlook | UnsetType, Meta(description="Of a dry run: what the load would come to.")
+    ] = UNSET
 
 
 class UnloadReply(Struct, kw_only=True):
@@ -101,7 +108,12 @@ class ChangeReply(Struct, kw_only=True):
 
     model: str
     event: Literal[
-        "model_status", "model_remove", "download_progress", "download_finished", "download_failed"
+        "model_status",
+        "model_remove",
+        "models_reload",
+        "download_progress",
+        "download_finished",
+        "download_failed",
     ]
     data: dict[str, Any]
 

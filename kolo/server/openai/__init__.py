@@ -31,7 +31,7 @@ from kolo.server.openai.replies import (
     TextReply,
 )
 from kolo.server.openai.schemas import ChatBody, CompletionBody, EmbeddingBody
-from kolo.server.route import Route
+from kolo.server.route import INFER, LISTS, Route
 
 ENGINE_ERRORS = (
     ModelNotFound,
@@ -60,6 +60,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/v1/chat/completions", "/chat/completions"),
+        scopes=INFER,
         handler=chat_completions,
         tag=TAG,
         summary="Answer a conversation",
@@ -71,6 +72,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/v1/completions", "/completions"),
+        scopes=INFER,
         handler=completions,
         tag=TAG,
         summary="Continue a text, or fill in its middle",
@@ -82,6 +84,7 @@ ROUTES = [
     Route(
         method="POST",
         paths=("/v1/embeddings", "/embeddings"),
+        scopes=INFER,
         handler=embeddings,
         tag=TAG,
         summary="Turn texts into vectors",
@@ -92,6 +95,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/v1/models",),
+        scopes=LISTS,
         handler=list_models,
         tag=TAG,
         summary="List the models",
@@ -100,6 +104,7 @@ ROUTES = [
     Route(
         method="GET",
         paths=("/v1/models/<path:name>",),
+        scopes=LISTS,
         handler=get_model,
         tag=TAG,
         summary="Show one model",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 from array import array
 from sys import byteorder
 
@@ -16,6 +15,7 @@ from kolo.server.openai.schemas import MAX_INPUTS, EmbeddingBody
 from kolo.server.route import json_reply
 from kolo.server.service import Service
 from kolo.types import Embed
+from kolo.vectors import shortened
 
 
 async def embeddings(service: Service, body: EmbeddingBody) -> Response:
@@ -31,7 +31,7 @@ async def embeddings(service: Service, body: EmbeddingBody) -> Response:
             )
         found = await engine.call(Embed(inputs=inputs))
     as_text = body.encoding_format == "base64"
-    vectors = [_cut(vector, body.dimensions) for vector in found.vectors]
+    vectors = [list(shortened(vector, body.dimensions)) for vector in found.vectors]
     return json_reply(
         EmbeddingReply(
             data=[
@@ -44,15 +44,6 @@ async def embeddings(service: Service, body: EmbeddingBody) -> Response:
             ),
         )
     )
-
-
-def _cut(vector: list[float], dimensions: int | None) -> list[float]:
-    """The first dimensions, at unit length again."""
-    if dimensions is None or dimensions >= len(vector):
-        return vector
-    cut = vector[:dimensions]
-    length = math.hypot(*cut)
-    return [value / length for value in cut] if length else cut
 
 
 def _as_base64(vector: list[float]) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from msgspec import UNSET
 from quart import Response
 
+from kolo.errors import ModelNotFound
 from kolo.manager.status import EngineStatus
+from kolo.server.downloads.job import Job
 from kolo.server.openai.replies import (
     ArchitectureReply,
     MetaReply,
@@ -20,16 +22,53 @@ from kolo.types import ModelInfo
 
 
 async def list_models(service: Service) -> Response:
-    return json_reply(ModelList(data=model_cards(service)))
+    return json_reply(ModelList(data=await model_cards(service)))
 
 
 async def get_model(service: Service, name: str) -> Response:
-    return json_reply(model_card(service, find_served(service, name)))
+    try:
+        return json_reply(model_card(service, await find_served(service, name)))
+    except ModelNotFound:
+        for job in service.downloads.active():
+            if job.id == name:
+                return json_reply(download_card(service, job))
+        raise
 
 
-def model_cards(service: Service) -> list[ModelCard]:
-    """Every model, by name."""
-    return [model_card(service, one) for one in served(service)]
+async def model_cards(service: Service) -> list[ModelCard]:
+    """Every model, by name, then those that are on their way."""
+    models = await served(service)
+    cards = [model_card(service, one) for one in models]
+    return cards + [download_card(service, job) for job in coming(service, models)]
+
+
+def coming(service: Service, models: list[Served]) -> list[Job]:
+    """Downloads of what is not among the models yet; oldest first."""
+    return [
+        job
+        for job in service.downloads.active()
+        if not any(one.is_called(job.id) for one in models)
+    ]
+
+
+def download_card(service: Service, job: Job) -> ModelCard:
+    done, total = job.done_bytes, job.total_bytes
+    return ModelCard(
+        id=job.id,
+        created=int(service.started_at),
+        aliases=[],
+        status=StatusReply(
+            value="downloading",
+            progress={
+                "stage": "paused" if job.status == "paused" else "download",
+                "value": round(done / total, 4) if total else 0.0,
+                "done_bytes": done,
+                "total_bytes": total,
+            },
+        ),
+        architecture=ArchitectureReply(input_modalities=["text"], output_modalities=["text"]),
+        source="download",
+    )
 
 
 def model_card(service: Service, one: Served) -> ModelCard:
@@ -45,6 +84,7 @@ def model_card(service: Service, one: Served) -> ModelCard:
             output_modalities=["text" if info is None or info.can_chat else "embeddings"],
         ),
         source=one.source,
+        can_remove=one.source == "store",
         meta=_meta(info) if info is not None else UNSET,
     )
 

@@ -216,14 +216,20 @@ class EmbeddingReply(Struct, kw_only=True):
 class StatusReply(Struct, kw_only=True):
     """llama-server's router: what the model is doing."""
 
-    value: Literal["unloaded", "loading", "loaded"]
+    value: Literal["downloading", "unloaded", "loading", "loaded"]
     args: list[str] = []
     failed: bool | UnsetType = UNSET
     exit_code: int | UnsetType = UNSET
     error: Annotated[str | UnsetType, Meta(description="Why it could not be loaded, or ended.")] = (
         UNSET
     )
-    progress: dict[str, Any] | UnsetType = UNSET
+    progress: Annotated[
+        dict[str, Any] | UnsetType,
+        Meta(
+            description="Of a load or a download: its stage, and a value of 0 to 1; of a download "
+            "also done_bytes and total_bytes, and the stage paused."
+        ),
+    ] = UNSET
 
 
 class ArchitectureReply(Struct, kw_only=True):
@@ -254,8 +260,14 @@ class ModelCard(Struct, kw_only=True):
     description: str | UnsetType = UNSET
     status: StatusReply
     architecture: ArchitectureReply
-    source: Annotated[str, Meta(description="builtin, config or path.")]
-    can_remove: bool = False
+    source: Annotated[
+        str,
+        Meta(
+            description="builtin, config, path, store, folder, hub (the cache of Hugging Face's "
+            "tools) or download."
+        ),
+    ]
+    can_remove: Annotated[bool, Meta(description="By DELETE /models?model=.")] = False
     meta: MetaReply | UnsetType = UNSET
 
 

@@ -34,7 +34,8 @@ from kolo.server.openai.replies import CallDelta, FunctionDelta, ProgressReply
 from kolo.server.openai.schemas import ChatBody, CompletionBody
 from kolo.server.scores import Shown, n_characters
 from kolo.server.sse import DONE, Renderer, error_event
-from kolo.types import Delta, Generate, Generated, SlotStats, ToolCallDelta
+from kolo.stats import SlotStats
+from kolo.types import Delta, Generate, Generated, ToolCallDelta
 
 encode = msgspec.json.Encoder().encode
 NULL = b"null"

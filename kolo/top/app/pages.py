@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from kolo.errors import KoloError
+from kolo.logfile import Follower, find_logs
 from kolo.top.app.base import Parts
 from kolo.top.app.dialogs import Reader
 from kolo.top.history import AGAIN_S, fetch, wanted_span
-from kolo.top.logs import Follower, find_logs, found
+from kolo.top.logs import found
 from kolo.top.panels.detail import chosen_engine
 from kolo.top.panels.pages import LogsPage, ModelsPage, model_rows, setting_rows
 from kolo.top.spans import clean

@@ -1,0 +1,130 @@
+"""Commands on the turns of a conversation: have one again, change it, take it back, shorten."""
+
+from __future__ import annotations
+
+import asyncio
+
+from kolo.chat.answer import Answer, ask
+from kolo.chat.clipboard import copy as to_clipboard
+from kolo.chat.fences import code_blocks
+from kolo.chat.room import make_room
+from kolo.chat.stats import short_count
+from kolo.chat.talk import Ask, Leave, Next, Talk
+from kolo.errors import UsageError
+from kolo.types import Chat, Generate, Message
+
+SUMMARY_SHARE = 1 / 8
+"""Of the context, what a summary may take."""
+_SUMMARISE = (
+    "Summarise our conversation so far, so that it can go on from your summary alone. Keep every "
+    "fact, name, number, decision and open question that may matter, and code that is still "
+    "being worked on."
+)
+
+
+async def retry(talk: Talk, rest: str) -> Next:
+    if not talk.conversation.ask_again():
+        raise UsageError("nothing has been asked yet")
+    if talk.choices.sampling.seed is not None and talk.choices.sampling.seed >= 0:
+        talk.screen.note("the seed is set: the answer will be the same (/set seed default)")
+    return Ask()
+
+
+async def edit(talk: Talk, rest: str) -> Next:
+    question = talk.conversation.undo()
+    if question is None:
+        raise UsageError("nothing has been asked yet")
+    talk.draft = question
+    talk.forget_size()
+    return None
+
+
+async def undo(talk: Talk, rest: str) -> Next:
+    question = talk.conversation.undo()
+    if question is None:
+        raise UsageError("there is nothing to take back")
+    talk.forget_size()
+    talk.save()
+    talk.screen.note(f"taken back: {_first_line(question)}")
+    return None
+
+
+async def clear(talk: Talk, rest: str) -> Next:
+    talk.conversation.clear()
+    talk.attachments.clear()
+    talk.forget_size()
+    if talk.keeper is not None:
+        talk.keeper.branch()
+    talk.screen.note("the conversation is forgotten")
+    return None
+
+
+async def leave(talk: Talk, rest: str) -> Next:
+    return Leave()
+
+
+async def copy(talk: Talk, rest: str) -> Next:
+    what = rest.lower() or "answer"
+    if what not in ("answer", "code", "all"):
+        raise UsageError(f"/copy does not know {rest!r}", hint="/copy, /copy code or /copy all")
+    text = _wanted(talk, what)
+    copied = await asyncio.to_thread(to_clipboard, text)
+    if copied.sequence and not talk.screen.control(copied.sequence):
+        raise UsageError(
+            "this terminal has no clipboard that could be reached", hint="/export md FILE"
+        )
+    lines = text.count("\n") + 1
+    talk.screen.note(f"{lines} line{'s' * (lines != 1)} to {copied.by}")
+    return None
+
+
+async def compact(talk: Talk, rest: str) -> Next:
+    """Ctrl-C on the way leaves everything as it was."""
+    if len(talk.conversation) < 3:
+        raise UsageError("there is not enough yet to make a summary of")
+    request = f"{_SUMMARISE} Above all: {rest}" if rest else _SUMMARISE
+    messages = [*talk.conversation.messages, Message(role="user", content=request)]
+    op = Generate(
+        input=Chat(messages=messages),
+        sampling=talk.choices.sampling,
+        max_tokens=max(int(talk.n_ctx * SUMMARY_SHARE), 64) if talk.n_ctx else None,
+    )
+    answer = Answer()
+    await ask(talk.connection, talk.model, op, talk.screen, answer)
+    if not answer.text.strip():
+        raise UsageError("the model made no summary: the conversation is as it was")
+    before = talk.used
+    talk.conversation = talk.conversation.summarised(request, answer.text.strip())
+    talk.forget_size()
+    if talk.keeper is not None:
+        talk.keeper.branch()
+        talk.save()
+    await make_room(talk)
+    talk.screen.note(
+        f"the conversation goes on from this summary and the last exchange"
+        f" ({short_count(before)} tokens before, {short_count(talk.used)} now)"
+        if before and talk.used
+        else "the conversation goes on from this summary and the last exchange"
+    )
+    return None
+
+
+def _wanted(talk: Talk, what: str) -> str:
+    if what == "all":
+        if not len(talk.conversation):
+            raise UsageError("there is nothing to copy yet")
+        return "\n\n".join(f"{turn.role}: {turn.content or ''}" for turn in talk.conversation.turns)
+    answer = talk.conversation.last_answer()
+    if answer is None:
+        raise UsageError("there is no answer to copy yet")
+    if what == "answer":
+        return answer
+    blocks = code_blocks(answer)
+    if not blocks:
+        raise UsageError("the last answer has no code block", hint="/copy takes all of it")
+    return "\n".join(blocks)
+
+
+def _first_line(text: str) -> str:
+    first, _, rest = text.strip().partition("\n")
+    return f"{first}…" if rest else first

@@ -1,0 +1,215 @@
+"""``kolo config set`` and ``unset``: one setting changed in the file, all else left as it is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kolo.cli.options import Text
+from kolo.cli.output import talk
+from kolo.cli.remote import json_option
+from kolo.cli.root import HELP_OPTIONS, Command
+
+if TYPE_CHECKING:
+    from kolo.config.naming import Key
+    from kolo.config.writing import Rewritten
+
+
+@click.command(
+    "set",
+    cls=Command,
+    short_help="Set one setting in the file.",
+    # -1 is a value and no option.
+    context_settings={**HELP_OPTIONS, "ignore_unknown_options": True},
+    examples=[
+        ("kolo config set engine.ctx 8192", "for every model"),
+        ("kolo config set models.qwen.path ~/models/qwen.gguf", "give a file a name"),
+        ("kolo config set profiles.work.server.port 9000", "for a profile alone"),
+        ("kolo config set store.folders ~/gguf,/srv/gguf", "a list; JSON is understood too"),
+        ("kolo config set engine.chat_template - < template.jinja", "from standard input"),
+    ],
+)
+@click.argument("key", type=Text(), metavar="KEY")
+@click.argument("value", type=Text(), metavar="VALUE")
+@json_option("An object: key, value, former, file, line, overridden_by, server.")
+def set_command(key: str, value: str, as_json: bool) -> None:
+    """Set KEY to VALUE in the settings file, which is made if it is not there.
+
+    Comments and order stay. Nothing is written if the value is not what KEY takes. A relative path
+    is one from here. VALUE - is what stands on standard input.
+    """
+    from kolo.config.editing import with_value
+    from kolo.config.keys import is_secret
+    from kolo.config.naming import find_key
+    from kolo.config.writing import rewrite
+
+    found = find_key(key)
+    new = _value(found, _stdin() if value == "-" else value)
+    done = rewrite(
+        os.environ,
+        lambda text: with_value(text, found.path, new),
+        private=is_secret(found.own),
+    )
+    _tell(found, done, new, as_json=as_json)
+    if is_secret(found.own):
+        _warn_readable(done.after.document.file)
+
+
+@click.command(
+    "unset",
+    cls=Command,
+    short_help="Take one setting out of the file.",
+    examples=[
+        ("kolo config unset engine.ctx", "back to its default"),
+        ("kolo config unset models.qwen", "a model with all its keys"),
+        ("kolo config unset profiles.work", "a profile"),
+    ],
+)
+@click.argument("key", type=Text(), metavar="KEY")
+@json_option("An object, as of kolo config set; value is null.")
+def unset_command(key: str, as_json: bool) -> None:
+    """Take KEY out of the settings file; done again it changes nothing.
+
+    KEY may be a model (models.NAME) or a profile (profiles.NAME), which go with all their keys.
+    """
+    from kolo.config.editing import without
+    from kolo.config.writing import rewrite
+
+    found = _removable(key)
+    done = rewrite(os.environ, lambda text: without(text, found.path))
+    _tell(found, done, None, as_json=as_json)
+
+
+def _stdin() -> str:
+    from kolo.errors import UsageError
+
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("- reads standard input, and that is a terminal", hint="pipe the value in")
+    text = sys.stdin.read()
+    return text.removesuffix("\n")
+
+
+def _value(key: Key, text: str) -> Any:
+    """What to write for ``text``. BadParameter says what the key takes."""
+    from kolo.config.keys import is_path, is_secret
+    from kolo.config.tables import placed
+    from kolo.errors import BadParameter
+    from kolo.values import convert_text, custom_kind, plain
+
+    try:
+        value = convert_text(text, key.kind)
+        if is_path(key.own):
+            value = placed(value, Path.cwd())
+    except ValueError as error:
+        unset = text.strip().lower() in ("", "auto", "none", "null", "default")
+        shown = "" if is_secret(key.own) else f", found {text!r}"
+        about = "" if unset else f"\n{_help(key)}"
+        raise BadParameter(
+            f"{key.shown}: {error}{shown}{about}",
+            hint=f"kolo config unset {key.shown}" if unset else "",
+        ) from None
+    typed = text.strip()
+    as_typed = custom_kind(key.kind) is not None and not typed.replace(".", "").isdigit()
+    return typed if as_typed else plain(value, key.kind)
+
+
+def _help(key: Key) -> str:
+    from kolo.config.example import descriptions
+
+    path = tuple(key.own.split("."))
+    for above in ((), ("models", "example"), ("engine",)):
+        if about := descriptions().get((*above, *path)):
+            return about
+    return ""
+
+
+def _removable(text: str) -> Any:
+    """A key, or a whole model or profile."""
+    from kolo.config.naming import Key, find_key
+    from kolo.errors import BadParameter
+    from kolo.toml import dotted
+
+    try:
+        return find_key(text)
+    except BadParameter:
+        kind, _, name = text.partition(".")
+        parts = dotted(text)
+        if kind in ("models", "profiles") and name:
+            whole = parts if len(parts) == 2 else (kind, name)
+            return Key(whole, None, text, model=whole[1] if kind == "models" else "")
+        if parts and _in_file(_table(), parts) is not None:  # such as a key with a slip in it
+            return Key(parts, None, text)
+        raise
+
+
+def _table() -> Any:
+    from kolo.config.reading import find_file
+    from kolo.toml import Document
+
+    return Document.read(find_file(os.environ)[0], required=False).table
+
+
+def _tell(key: Key, done: Rewritten, value: Any, *, as_json: bool) -> None:
+    from kolo.cli.config_heeded import server_note
+    from kolo.cli.table import print_json
+    from kolo.config.problems import masked
+    from kolo.toml import written
+
+    file = done.after.document.file
+    former = _in_file(done.before.document.table, key.path)
+    overridden_by = _winner(key, done.after.settings.origin(key.name))
+    name = key.shown if key.profile else key.name
+    server = server_note([name]) if done.changed else None
+    place = done.after.document.origin(key.path)
+    if as_json:
+        line = place.removeprefix(f"{file}:")
+        print_json(
+            {
+                "key": key.shown,
+                "value": masked(key.own, value),
+                "former": masked(key.own, former),
+                "file": str(file),
+                "line": int(line) if value is not None and line.isdigit() else None,
+                "overridden_by": overridden_by,
+                "server": server,
+            }
+        )
+        return
+    if value is None:
+        talk(f"{key.shown} {'is taken out of' if done.changed else 'is not in'} {file}")
+    else:
+        was = "" if former in (None, value) else f" (was {written(masked(key.own, former))})"
+        talk(f"{key.shown} = {written(masked(key.own, value))}{was}: {place}")
+    if overridden_by:
+        talk(f"  {overridden_by} wins over it")
+    if done.after.problems:
+        talk(f"  still wrong: {len(done.after.problems)} (kolo config validate)")
+    if server:
+        talk(f"  {server}")
+
+
+def _winner(key: Key, origin: str) -> str | None:
+    """What holds although the file says something else: a variable, or the profile chosen."""
+    if origin.startswith("env "):
+        return origin.removeprefix("env ")
+    _, _, profile = origin.partition(" (profile ")
+    return f"profile {profile.removesuffix(')')}" if profile and not key.profile else None
+
+
+def _in_file(table: Any, path: tuple[str, ...]) -> Any:
+    for part in path:
+        if not isinstance(table, dict) or part not in table:
+            return None
+        table = table[part]
+    return table
+
+
+def _warn_readable(file: Path) -> None:
+    from kolo.config.writing import READABLE_BY_OTHERS
+
+    if file.stat().st_mode & READABLE_BY_OTHERS:
+        talk(f"  others may read {file}: chmod 600 {file}")

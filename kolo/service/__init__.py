@@ -1,0 +1,1 @@
+"""Kolo under systemd: the unit, the manager that runs it, and what a service tells it."""
