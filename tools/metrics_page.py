@@ -12,7 +12,6 @@ from kolo.monitor.history.figures import FIGURES
 from kolo.monitor.otel import METRICS
 from kolo.monitor.prometheus import FAMILIES
 
-PAGE = Path(__file__).parents[1] / "docs/metrics.md"
 
 INTRO = """\
 # Metrics
@@ -157,7 +156,3 @@ def _history() -> Iterable[tuple[str, ...]]:
 def _otel() -> Iterable[tuple[str, ...]]:
     for name, unit, text, _ in METRICS:
         yield f"`{name}`", unit, text
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())

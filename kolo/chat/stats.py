@@ -37,14 +37,14 @@ def rate(n_tokens: int, ms: float) -> str:
 
 
 def context(used: int, n_ctx: int) -> str:
-    """``1.2k/4.1k ██░░░░░░ 29 %``; of what is not known yet, the context alone."""
+    """``1.2k/4.1k ▓▓░░░░░░ 29 %``; of what is not known yet, the context alone."""
     if not n_ctx:
         return ""
     if not used:
         return short_count(n_ctx)
     share = min(used / n_ctx, 1.0)
     full = round(share * BAR_CELLS)
-    bar = "█" * full + "░" * (BAR_CELLS - full)
+    bar = "▓" * full + "░" * (BAR_CELLS - full)
     return f"{short_count(used)}/{short_count(n_ctx)} {bar} {share * 100:.0f} %"
 
 

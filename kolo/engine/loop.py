@@ -58,8 +58,8 @@ class Loop:
         self.send = send
         store_bytes = params.cache_store_bytes
         store_bytes = _free_share() if store_bytes is None else store_bytes
-        self._cache = PrefixCache(backend, store_bytes, saved)
         pace = PrefillPace(params.prefill_budget_ms, chunk_cost, backend.n_batch)
+        self._cache = PrefixCache(backend, store_bytes, saved, lambda: pace.ms_per_token)
         if params.speculation == "always" and not backend.can_trim:
             raise LoadFailed(
                 "guesses cannot be taken back from a recurrent model",

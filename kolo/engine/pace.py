@@ -72,6 +72,11 @@ class PrefillPace:
         )
         self._longest = max(self._longest, n_tokens)
 
+    @property
+    def ms_per_token(self) -> float:
+        """What a token of a long prompt takes, as it seems now."""
+        return self._ms_per_token
+
     def decoded(self, elapsed_ms: float) -> None:
         """Learn from one decode step."""
         self._decode_ms += 0.5 * (elapsed_ms - self._decode_ms)

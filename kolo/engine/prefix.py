@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kolo.engine.backend import KV
@@ -26,6 +27,8 @@ from kolo.engine.saved import SavedPrefix, SavedPrefixes
 
 MIN_SPILL_TOKENS = 64
 """Shorter caches are cheaper to compute again than to keep."""
+READ_MS_PER_BYTE = 1e-6
+"""To read a state that the system has in memory, to verify it and to hand it over: 1 GB/s."""
 MIN_PLACE_TOKENS = 16
 """A shorter prefix is no reason to take a slot that lies apart from the busy ones."""
 
@@ -125,9 +128,17 @@ class HostStore:
 class PrefixCache:
     """The slots, what each holds, the store behind them, and what is on disk."""
 
-    def __init__(self, kv: KV, store_bytes: int, saved: SavedPrefixes | None = None) -> None:
+    def __init__(
+        self,
+        kv: KV,
+        store_bytes: int,
+        saved: SavedPrefixes | None = None,
+        token_ms: Callable[[], float] = lambda: 1.0,
+    ) -> None:
+        """``token_ms`` tells what a token takes to compute, which says when the disk is slower."""
         self._kv = kv
         self.saved = saved
+        self._token_ms = token_ms
         self.slots = [Slot(i) for i in range(kv.n_slots)]
         self.store = HostStore(store_bytes)
         self.counters = Counters()
@@ -261,8 +272,14 @@ class PrefixCache:
         for entry in (*self.store.entries, *(self.saved.entries if self.saved else ())):
             common = common_prefix(entry.tokens, tokens, limit)
             if common > length and (self._kv.can_trim or common == len(entry.tokens)):
+                if isinstance(entry, SavedPrefix) and not self._pays(entry, common):
+                    continue
                 found, length = entry, common
         return found, length
+
+    def _pays(self, entry: SavedPrefix, length: int) -> bool:
+        """Whether reading it all takes less time than computing so many tokens."""
+        return entry.n_bytes * READ_MS_PER_BYTE < length * self._token_ms()
 
     def _usable(self, slot: Slot, tokens: array[int], limit: int) -> int:
         common = common_prefix(slot.tokens, tokens, limit)

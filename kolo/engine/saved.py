@@ -129,7 +129,6 @@ class SavedPrefixes:
         self._folder = folder
         self._identity = identity
         self._key = key
-        self._sweep()
         self._index()
 
     @property
@@ -234,7 +233,7 @@ class SavedPrefixes:
 
     def _index(self) -> None:
         found: list[tuple[int, SavedPrefix]] = []
-        for path in self._files(SUFFIX):
+        for path in self._files():
             try:
                 with _opened(path) as file:
                     head, _ = self._head(file)
@@ -254,16 +253,9 @@ class SavedPrefixes:
         for entry in self.entries[:-MAX_ENTRIES]:
             self.drop(entry)
 
-    def _sweep(self) -> None:
-        """Remove what a killed worker left half written; one that still writes holds a lock."""
-        for path in self._files(_PART):
-            with suppress(OSError), _opened(path) as file:
-                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-
-    def _files(self, suffix: str) -> list[Path]:
+    def _files(self) -> list[Path]:
         try:
-            return [path for path in self._folder.iterdir() if path.suffix == suffix]
+            return [path for path in self._folder.iterdir() if path.suffix == SUFFIX]
         except OSError:
             return []
 
@@ -313,7 +305,7 @@ def _write_whole(path: Path, parts: Sequence[bytes | bytearray], deadline_s: flo
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=_PART)  # mode 0600
     try:
         with os.fdopen(fd, "wb", buffering=0) as file:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            fcntl.flock(fd, fcntl.LOCK_EX)  # whoever clears up sees that somebody writes
             for part in parts:
                 view = memoryview(part)
                 at = 0

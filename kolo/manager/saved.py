@@ -8,6 +8,7 @@ here they are only counted, and the least recently used ones removed. One folder
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import re
 import secrets
@@ -28,7 +29,7 @@ from kolo.whole import write_whole
 SAVE_MS = 10_000
 """How long an engine that is unloaded may take to save what it has cached."""
 _KEY_BYTES = 32
-_SUFFIX = ".kv"
+_SUFFIX, _PART = ".kv", ".part"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -78,7 +79,10 @@ class PrefixFolder:
         shutil.rmtree(folder_of(self.root, spec.id, spec.path), ignore_errors=True)
 
     def trim(self) -> None:
-        """Remove the least recently used until the rest keeps within the limit."""
+        """Remove the least recently used until the rest keeps within the limit; and what killed
+        workers left half written."""
+        for path in self.root.glob(f"*/.*{_PART}"):
+            _sweep(path)
         files = []
         for path in self.root.glob(f"*/*{_SUFFIX}"):
             with suppress(FileNotFoundError):
@@ -114,13 +118,20 @@ def all_saved(root: Path) -> list[SavedOf]:
         folders = sorted(path for path in root.iterdir() if path.is_dir())
     except OSError:
         return []
-    return [saved_of(folder) for folder in folders]
+    return [saved for saved in map(saved_of, folders) if saved.n]
 
 
 def remove_saved(folder: Path) -> None:
     """Of one engine. If it runs, it keeps what it has in memory, and saves that when it is
     unloaded."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(path: Path) -> None:
+    """A worker that still writes it holds a lock on it."""
+    with suppress(OSError), path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
 
 
 def _key(file: Path) -> bytes:

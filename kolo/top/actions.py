@@ -20,12 +20,10 @@ class ModelStatus(Struct, frozen=True):
     error: str = ""
 
 
-class ModelMeta(Struct, frozen=True):
+class ModelFile(Struct, frozen=True):
     n_params: int = 0
-    size: int = 0
-    ftype: str = ""
-    n_ctx: int = 0
-    n_ctx_train: int = 0
+    size_bytes: int = 0
+    quant: str = ""
 
 
 class ModelView(Struct, frozen=True):
@@ -37,7 +35,7 @@ class ModelView(Struct, frozen=True):
     description: str = ""
     source: str = ""
     status: ModelStatus = ModelStatus()
-    meta: ModelMeta | None = None
+    file: ModelFile | None = None
 
 
 class _Models(Struct, frozen=True):

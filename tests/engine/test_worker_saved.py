@@ -18,6 +18,7 @@ from harness import GUIDE, Worker, chat, tokens, worker
 
 from kolo import wire
 from kolo.engine.saved import SavedPrefixes
+from kolo.manager.saved import PrefixFolder
 from kolo.types import LoadParams, Sampling
 
 GREEDY = Sampling(temperature=0)
@@ -179,6 +180,7 @@ def test_one_that_is_killed_while_it_saves_leaves_only_whole_files(tmp_path: Pat
         ]
         assert sorted(cached) == [0] * (8 - n) + [899] * n
         last.leave()
+    PrefixFolder(tmp_path, 1 << 40, b"").trim()
     assert len(files(tmp_path)) == 8, "and nothing half written"
 
 

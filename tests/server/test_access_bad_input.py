@@ -24,11 +24,18 @@ PATIENCE_S = 60.0
 """For what must happen; on a machine that does much else beside it."""
 CHAT = "/v1/chat/completions"
 SAYING_NOTHING = 1000
+FLOOD = {"words": 10**9}
+"""Answers that have no end, as fast as they can be written."""
 
 
 @asynccontextmanager
-async def running(folder: Path, script: Any = None, **options: Any) -> AsyncIterator[Served]:
-    async with house(folder, specs=[fake(FAKE, script)], **options) as made, served(made) as at:
+async def running(
+    folder: Path, script: Any = None, ctx: int = 4096, **options: Any
+) -> AsyncIterator[Served]:
+    async with (
+        house(folder, specs=[fake(FAKE, script, ctx=ctx)], **options) as made,
+        served(made) as at,
+    ):
         yield at
 
 
@@ -335,7 +342,7 @@ async def healthy_after_endless(at: Served) -> None:
 
 
 async def test_a_client_that_stops_reading_is_given_up_and_its_slot_freed(tmp_path: Path) -> None:
-    async with running(tmp_path, ENDLESS, send_timeout_s=0.5) as at:
+    async with running(tmp_path, FLOOD, ctx=1 << 24, send_timeout_s=0.5) as at:
         async with wire(at, limit=1024) as stuck:
             stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
             # Each delta carries much, so that what lies on the way is full soon.
@@ -346,7 +353,7 @@ async def test_a_client_that_stops_reading_is_given_up_and_its_slot_freed(tmp_pa
 
 
 async def test_a_client_of_http2_that_opens_no_window_is_given_up_too(tmp_path: Path) -> None:
-    async with running(tmp_path, ENDLESS, send_timeout_s=0.5) as at:
+    async with running(tmp_path, FLOOD, ctx=1 << 24, send_timeout_s=0.5) as at:
         async with wire(at) as stuck:
             state = h2.connection.H2Connection()
             state.initiate_connection()

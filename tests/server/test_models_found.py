@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from homes import home
@@ -103,3 +104,23 @@ async def test_folders_are_looked_through_beside_the_event_loop(
         assert (await house.post("/models/unload", {"model": "y"})).status == 200
     assert len(threads) >= 8
     assert threading.main_thread() not in threads
+
+
+async def test_a_list_says_what_the_files_of_unloaded_models_are(tmp_path: Path) -> None:
+    file = model(tmp_path / "gguf", 1)
+    settings = Settings(
+        store=StoreSettings(dir=str(tmp_path / "store"), folders=[str(file.parent)])
+    )
+    async with home(tmp_path, settings=settings) as house:
+
+        async def listed() -> dict[str, Any]:
+            data = (await house.get("/v1/models")).json["data"]
+            return {card["id"]: card for card in data}
+
+        (told,) = [card["file"] for id, card in (await listed()).items() if id == file.stem]
+        assert told["size_bytes"] == file.stat().st_size
+        assert told["n_params"] > 0
+        assert told["quant"]
+        assert (await house.get("/v1/models/guide")).json["file"]["n_params"] > 3e6
+        file.write_bytes(b"no model any more")
+        assert "file" not in (await listed())[file.stem]

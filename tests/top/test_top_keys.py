@@ -305,13 +305,13 @@ async def test_logs_are_followed_and_searched(tmp_path: Path) -> None:
 
 
 async def test_models_are_shown_and_one_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kolo.top.actions import ModelMeta, ModelStatus, ModelView
+    from kolo.top.actions import ModelFile, ModelStatus, ModelView
 
     async def models(actions: Actions) -> list[ModelView]:
-        meta = ModelMeta(n_params=8_000_000_000, size=5_000_000_000, ftype="Q4_K - Medium")
+        file = ModelFile(n_params=8_000_000_000, size_bytes=5_000_000_000, quant="Q4_K_M")
         loaded = ModelStatus(value="loaded")
         return [
-            ModelView(id="qwen", status=loaded, meta=meta),
+            ModelView(id="qwen", status=loaded, file=file),
             ModelView(id="\x1b[31mred", aliases=["r"], source="config"),
         ]
 

@@ -8,6 +8,7 @@ from kolo.chat.commands import COMMANDS, Call, Say, Unknown, find, help_text, re
 from kolo.chat.conversation import Conversation
 from kolo.chat.lines import unfinished
 from kolo.chat.stats import context, duration, short_count, stats_line
+from kolo.cli.output import Look, fitting
 from kolo.types import Generated, Timings, Usage
 
 
@@ -224,8 +225,10 @@ def test_stats_line_leaves_out_what_was_not_measured() -> None:
 
 
 def test_context() -> None:
-    assert context(1200, 4100) == "1.2k/4.1k ██░░░░░░ 29 %"
-    assert context(5000, 4100) == "5.0k/4.1k ████████ 100 %"
+    assert context(1200, 4100) == "1.2k/4.1k ▓▓░░░░░░ 29 %"
+    assert context(5000, 4100) == "5.0k/4.1k ▓▓▓▓▓▓▓▓ 100 %"
+    poor = Look(terminal=True, colour=False, unicode=False, redraw=True)
+    assert fitting(context(1200, 4100), poor) == "1.2k/4.1k ##...... 29 %"
     assert (context(0, 4100), context(10, 0)) == ("4.1k", "")
 
 

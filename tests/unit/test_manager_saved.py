@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -58,6 +59,18 @@ def test_the_least_recently_used_of_all_engines_goes_first(tmp_path: Path) -> No
     assert [path.exists() for path in (old, mid, new)] == [False, True, True]
     assert PrefixFolder.open(paths(tmp_path), 100).root == folder.root
     assert [path.exists() for path in (old, mid, new)] == [False, False, True]
+
+
+def test_what_a_killed_worker_left_is_swept_but_not_what_one_writes(tmp_path: Path) -> None:
+    folder = PrefixFolder.open(paths(tmp_path), 1000)
+    whole = put(folder, "a", "x", 100, 1)
+    dead, alive = whole.with_name(".dead.part"), whole.with_name(".alive.part")
+    dead.write_bytes(b"half")
+    alive.write_bytes(b"half")
+    with alive.open("rb") as writing:
+        fcntl.flock(writing, fcntl.LOCK_EX)
+        folder.trim()
+        assert sorted(path.name for path in whole.parent.iterdir()) == [".alive.part", "x.kv"]
 
 
 def test_engines_have_folders_of_their_own_whatever_they_are_called(tmp_path: Path) -> None:

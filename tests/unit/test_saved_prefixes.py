@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import random
 import time
@@ -14,7 +13,7 @@ import pytest
 
 from kolo.engine import saved as saved_module
 from kolo.engine.fake import FakeBackend, Script
-from kolo.engine.prefix import PrefixCache
+from kolo.engine.prefix import READ_MS_PER_BYTE, PrefixCache
 from kolo.engine.saved import SavedPrefixes, fingerprint, identity
 from kolo.types import LoadParams, Lora, Sampling
 
@@ -148,19 +147,6 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     here = shelf(tmp_path)
     assert not here.keep(TOKENS, STATE, LATER_S)
     assert here.problem
-
-
-def test_what_a_killed_worker_left_is_swept_but_not_what_one_writes(tmp_path: Path) -> None:
-    folder = tmp_path / "engine"
-    folder.mkdir()
-    dead, alive = folder / ".dead.part", folder / ".alive.part"
-    for path in (dead, alive):
-        path.write_bytes(b"half")
-        path.chmod(0o600)
-    with alive.open("rb") as writing:
-        fcntl.flock(writing, fcntl.LOCK_EX)
-        shelf(tmp_path)
-        assert [path.name for path in folder.iterdir()] == [".alive.part"]
 
 
 def test_a_longer_one_takes_the_place_of_what_it_begins_with(tmp_path: Path) -> None:
@@ -335,6 +321,17 @@ def test_short_ones_are_not_worth_a_file(tmp_path: Path) -> None:
     backend, held = cache(tmp_path)
     feed(backend, held, prompt(1, length=30))
     assert held.save_all(LATER_S, 1 << 30).n == 0
+
+
+def test_one_that_takes_longer_to_read_than_to_compute_is_left_alone(tmp_path: Path) -> None:
+    backend, held = cache(tmp_path)
+    feed(backend, held, prompt(1))
+    held.save_all(LATER_S, 1 << 30)
+    quick = 0.99 * 4 * 200 * READ_MS_PER_BYTE / 199
+    for token_ms, reused in ((quick, 0), (2 * quick, 199)):
+        backend = FakeBackend(Script(), LoadParams(parallel=2, ctx=4096))
+        held = PrefixCache(backend, 0, shelf(tmp_path), lambda ms=token_ms: ms)
+        assert feed(backend, held, prompt(1)) == reused
 
 
 def test_a_damaged_one_costs_its_reuse_and_nothing_else(tmp_path: Path) -> None:

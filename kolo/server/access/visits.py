@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,9 @@ class Visits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if _has_two_lengths(scope["headers"]):
+            await _refuse(send)
+            return
         host, *_ = scope.get("client") or ("",)
         uid = (scope.get("state") or {}).get(PEER_UID)
         visit = scope[VISIT] = Visit(host or "", uid, receive)
@@ -115,3 +118,17 @@ class Visits:
             log.info("%s took nothing of its answer for %g s", visit.address or "local", seconds)
         finally:
             patience.close()
+
+
+def _has_two_lengths(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a body is framed in two ways, of which whoever is before us may have taken the other:
+    what follows could then be a request that nobody sent (RFC 9112, 6.3 and 11.2)."""
+    found = {name for name, _ in headers if name in (b"content-length", b"transfer-encoding")}
+    return len(found) == 2
+
+
+async def _refuse(send: Asgi) -> None:
+    """400, and the connection is closed: nothing after it is taken for a request."""
+    headers = [(b"content-length", b"0"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 400, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

@@ -44,7 +44,7 @@ from kolo.server.kolosal.schemas import (
     ModelType,
     RemoveQuery,
 )
-from kolo.server.openai.models import coming, download_card, model_card
+from kolo.server.openai.models import cards, coming, download_card
 from kolo.server.route import MANAGE, json_reply
 from kolo.server.served import Served, served
 from kolo.server.service import Service
@@ -60,7 +60,7 @@ async def list_models(service: Service, query: ListQuery) -> Response:
     return json_reply(
         ModelsReply(
             data=[
-                *(model_card(service, one) for one in models),
+                *await cards(service, models),
                 *(download_card(service, job) for job in jobs),
             ],
             models=[*(_entry(service, one) for one in models), *(_coming(job) for job in jobs)],

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 from msgspec import UNSET
 from quart import Response
 
 from kolo.errors import ModelNotFound
 from kolo.manager.status import EngineStatus
+from kolo.models.glance import Glance, glance
 from kolo.server.downloads.job import Job
 from kolo.server.openai.replies import (
     ArchitectureReply,
+    FileReply,
     MetaReply,
     ModelCard,
     ModelList,
@@ -27,7 +32,8 @@ async def list_models(service: Service) -> Response:
 
 async def get_model(service: Service, name: str) -> Response:
     try:
-        return json_reply(model_card(service, await find_served(service, name)))
+        (card,) = await cards(service, [await find_served(service, name)])
+        return json_reply(card)
     except ModelNotFound:
         for job in service.downloads.active():
             if job.id == name:
@@ -38,8 +44,15 @@ async def get_model(service: Service, name: str) -> Response:
 async def model_cards(service: Service) -> list[ModelCard]:
     """Every model, by name, then those that are on their way."""
     models = await served(service)
-    cards = [model_card(service, one) for one in models]
-    return cards + [download_card(service, job) for job in coming(service, models)]
+    coming_cards = [download_card(service, job) for job in coming(service, models)]
+    return await cards(service, models) + coming_cards
+
+
+async def cards(service: Service, models: list[Served]) -> list[ModelCard]:
+    """One for each, in their order."""
+    paths = [Path(one.path) for one in models]
+    glances = await asyncio.to_thread(lambda: [glance(path) for path in paths])
+    return [_card(service, one, file) for one, file in zip(models, glances, strict=True)]
 
 
 def coming(service: Service, models: list[Served]) -> list[Job]:
@@ -71,7 +84,7 @@ def download_card(service: Service, job: Job) -> ModelCard:
     )
 
 
-def model_card(service: Service, one: Served) -> ModelCard:
+def _card(service: Service, one: Served, file: Glance | None) -> ModelCard:
     info = one.engine.info if one.engine is not None else None
     return ModelCard(
         id=one.id,
@@ -85,6 +98,7 @@ def model_card(service: Service, one: Served) -> ModelCard:
         ),
         source=one.source,
         can_remove=one.source == "store",
+        file=_file(file) if file is not None else UNSET,
         meta=_meta(info) if info is not None else UNSET,
     )
 
@@ -102,6 +116,17 @@ def status_reply(engine: EngineStatus | None) -> StatusReply:
         message = engine.error.message if engine.error is not None else "it ended"
         return StatusReply(value="unloaded", failed=True, error=message)
     return StatusReply(value="unloaded")
+
+
+def _file(seen: Glance) -> FileReply:
+    about = seen.about
+    return FileReply(
+        size_bytes=seen.size_bytes,
+        n_params=about.n_params,
+        n_ctx_train=about.n_ctx_train,
+        architecture=about.architecture,
+        quant=about.quant,
+    )
 
 
 def _meta(info: ModelInfo) -> MetaReply:

@@ -250,6 +250,16 @@ class MetaReply(Struct, kw_only=True):
     ftype: str
 
 
+class FileReply(Struct, kw_only=True):
+    """What the file of a model says of it, loaded or not."""
+
+    size_bytes: int
+    n_params: int
+    n_ctx_train: int
+    architecture: str
+    quant: str
+
+
 class ModelCard(Struct, kw_only=True):
     id: str
     object: Literal["model"] = "model"
@@ -268,6 +278,7 @@ class ModelCard(Struct, kw_only=True):
         ),
     ]
     can_remove: Annotated[bool, Meta(description="By DELETE /models?model=.")] = False
+    file: FileReply | UnsetType = UNSET
     meta: MetaReply | UnsetType = UNSET
 
 

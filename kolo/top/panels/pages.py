@@ -130,15 +130,15 @@ def _table(
 
 
 def _model_cells(model: ModelView) -> tuple[Span, ...]:
-    meta = model.meta
+    file = model.file
     state = "failed" if model.status.failed else model.status.value
     role = {"loaded": "good", "loading": "warn", "failed": "bad"}.get(state, "dim")
     return (
         Span(clean(model.id), "strong"),
         Span(state, role),
-        Span(words.size(meta.size) if meta is not None and meta.size else words.NOTHING, "dim"),
-        Span(words.parameters(meta.n_params) if meta and meta.n_params else words.NOTHING, "dim"),
-        Span(clean(meta.ftype) if meta is not None else words.NOTHING, "dim"),
+        Span(words.size(file.size_bytes) if file and file.size_bytes else words.NOTHING, "dim"),
+        Span(words.parameters(file.n_params) if file and file.n_params else words.NOTHING, "dim"),
+        Span(clean(file.quant) if file is not None else words.NOTHING, "dim"),
         Span(clean(model.source), "dim"),
         Span(clean(", ".join(model.aliases)), "dim"),
     )
