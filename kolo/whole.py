@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
+from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
+
+NO_ROOM = frozenset({ENOSPC, EDQUOT, EFBIG})
+"""Numbers of an OSError that say that a disk, or what somebody may have of it, is full."""
 
 
 def write_whole(

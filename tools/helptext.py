@@ -63,13 +63,13 @@ class Page(NamedTuple):
         return [row for part in self.parts if isinstance(part, Examples) for row in part.rows]
 
     def terms(self) -> list[Terms]:
-        """What is listed, ``Options`` last-mentioned things first, as in the help."""
+        """What is listed: options and commands."""
         return [part for part in self.parts if isinstance(part, Terms)]
 
 
 def pages() -> list[Page]:
     """Every command, ``kolo`` first, each before those below it."""
-    return list(_pages(root, root.context_class(root, info_name="kolo")))
+    return list(_pages(root, root.context_class(root, info_name="kolo", **root.context_settings)))
 
 
 def of_topic(write: Callable[[click.HelpFormatter], None]) -> list[Part]:

@@ -1,17 +1,12 @@
-"""Writes docs/metrics.md from the tables that the server itself uses.
-
-python tools/metrics_page.py
-"""
+"""The page ``docs/metrics.md``, from the tables that the server itself uses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from kolo.monitor.history.figures import FIGURES
 from kolo.monitor.otel import METRICS
 from kolo.monitor.prometheus import FAMILIES
-
 
 INTRO = """\
 # Metrics
@@ -27,7 +22,7 @@ model.
 | graphs of the past | `GET /v1/monitor/history`, kept by Kolo itself |
 | OpenTelemetry | spans and metrics over OTLP, off by default |
 
-This page is made by `tools/metrics_page.py` from the code's own tables; a test compares the two.
+This page is made by `./dev generate` from the code's own tables; a test compares the two.
 
 ## Prometheus
 

@@ -118,7 +118,7 @@ def _engine_keys() -> set[str]:
 
 def _default(key: str) -> str:
     value: Any = plain(value_of(Settings(), key), LEAVES[key])
-    if value is None:
+    if value is None or "Auto:" in _description(key):
         return "auto"
     return "" if value == "" or is_secret(key) else f"`{_cell(toml(value))}`"
 
@@ -137,31 +137,45 @@ def _description(key: str) -> str:
 def _json() -> Iterator[str]:
     yield from (
         "What commands write with `--json` (one document) and `--jsonl` (a line each). Sizes are in",
-        "bytes, moments in seconds since 1970; other times say their unit. Fields may be added.",
-        "`kolo help json ls` prints the JSON Schema of what `kolo ls --json` writes.",
+        "bytes, moments in seconds since 1970; other times say their unit. `kolo help json ls`",
+        "prints the JSON Schema of what `kolo ls --json` writes. Types that are named are at the end.",
     )
-    forms = {"array": "An array of", "map": "An object by name, of", "lines": "A line for each:"}
+    forms = {"array": "An array", "map": "An object by name", "lines": "A line each"}
+    inner: dict[str, Any] = {}
     for name, shape in SHAPES.items():
         told = schema(name)
         yield from ("", f"## {told['title'].removeprefix('a line of ')}", "")
-        yield f"{forms.get(shape.form, 'An object:')} {shape.what}.".replace("of the", "the")
+        yield _text(f"{forms.get(shape.form, 'An object')}: {shape.what}.")
+        inner |= told.get("$defs", {})
         for kind in _objects(told):
-            yield from _fields(kind, told.get("$defs", {}))
+            yield from _fields(told["$defs"][kind])
+    linked = _linked(inner)
+    yield from ("", "## Types")
+    for kind in sorted(inner.keys() & linked):
+        yield from ("", f"### {kind}", "", _text(inner[kind].get("description", "")))
+        yield from _fields(inner[kind])
 
 
-def _objects(told: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The types of the document itself, or of what is in its array."""
+def _objects(told: dict[str, Any]) -> Iterator[str]:
+    """The names of the types of the document itself, or of what is in its array."""
     for one in told.get("anyOf", [told]):
         inner = one.get("items") or one.get("additionalProperties") or one
         name = inner.get("$ref", "").rpartition("/")[2] if isinstance(inner, dict) else ""
         if name:
-            yield name, told["$defs"][name]
+            yield name
 
 
-def _fields(kind: tuple[str, dict[str, Any]], definitions: dict[str, Any]) -> Iterator[str]:
-    name, told = kind
+def _linked(definitions: dict[str, Any]) -> set[str]:
+    """The types that are those of a field of another."""
+    rows = [row for told in definitions.values() for row in _fields(told)]
+    return {name for name in definitions if any(f"](#{name.lower()})" in row for row in rows)}
+
+
+def _fields(told: dict[str, Any]) -> Iterator[str]:
+    if not told.get("properties"):
+        return
     yield from ("", "| field | type | |", "|---|---|---|")
-    for field, about in told.get("properties", {}).items():
+    for field, about in told["properties"].items():
         meaning = _cell(_text(about.get("description", "")))
         yield f"| `{field}` | {_cell(_type(about))} | {meaning} |"
 
@@ -174,7 +188,8 @@ def _type(told: dict[str, Any]) -> str:
     if "anyOf" in told:
         return " or ".join(dict.fromkeys(_type(each) for each in told["anyOf"]))
     if "$ref" in told:
-        return str(told["$ref"].rpartition("/")[2])
+        name = told["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
     if told.get("type") == "array":
         items = told.get("items")
         return f"array of {_type(items)}" if isinstance(items, dict) and items else "array"

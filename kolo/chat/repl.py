@@ -18,10 +18,12 @@ from kolo.chat.lines import LineReader
 from kolo.chat.room import make_room, warn
 from kolo.chat.stats import size_text, stats_line
 from kolo.chat.talk import Ask, Leave, Next, Talk
-from kolo.errors import ContextLengthExceeded, KoloError, ServerUnreachable
+from kolo.errors import ContextLengthExceeded, KoloError, ServerUnreachable, UsageError
 
 TWICE_S = 2.0
 INTERRUPTED = 130
+_UNSET = {"reasoning_effort": "/think auto", "json_schema": "/json off"}
+"""What takes back what a field of a request was refused for."""
 
 
 class Repl:
@@ -177,6 +179,8 @@ class Repl:
                 hint=f"kolo serve starts it again, then {again}; "
                 "or leave, and kolo chat --last --local goes on with an engine of its own",
             )
+        elif error.param in _UNSET:
+            error = UsageError(error.message, hint=_UNSET[error.param])
         self._screen.error(error)
         if answer.text:
             self._screen.note(f"what came is kept ({answer.n_tokens} tokens)")

@@ -53,7 +53,10 @@ class BenchGroup(Command, click.Group):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """In sections, and without the ranges of numbers, which nobody reads."""
-        records = {param.name: param.get_help_record(ctx) for param in self.get_params(ctx)}
+        records = {
+            (param.name or "").removeprefix("_click_default_"): param.get_help_record(ctx)
+            for param in self.get_params(ctx)
+        }
         for title, names in SECTIONS.items():
             found = [record for name in names.split() if (record := records.get(name))]
             with formatter.section(title):

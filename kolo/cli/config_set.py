@@ -12,7 +12,7 @@ import click
 from kolo.cli.options import Text
 from kolo.cli.output import talk
 from kolo.cli.remote import json_option
-from kolo.cli.root import HELP_OPTIONS, Command
+from kolo.cli.root import Command
 
 if TYPE_CHECKING:
     from kolo.config.naming import Key
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     cls=Command,
     short_help="Set one setting in the file.",
     # -1 is a value and no option.
-    context_settings={**HELP_OPTIONS, "ignore_unknown_options": True},
+    context_settings={"ignore_unknown_options": True},
     examples=[
         ("kolo config set engine.ctx 8192", "for every model"),
         ("kolo config set models.qwen.path ~/models/qwen.gguf", "give a file a name"),

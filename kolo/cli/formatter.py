@@ -11,6 +11,7 @@ import click
 from kolo.cli.output import WIDTH, columns, fitting, look
 from kolo.cli.wrap import wrapped
 
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 NARROW = 52
 """Below so many columns a description goes under its term instead of beside it."""
 
@@ -67,7 +68,7 @@ class Context(click.Context):
     have any is given none (``output.look``)."""
 
     def __init__(self, command: click.Command, **kwargs: Any) -> None:
-        super().__init__(command, **{"color": True, **kwargs})
+        super().__init__(command, **{"color": True, **HELP_OPTIONS, **kwargs})
 
     def make_formatter(self) -> click.HelpFormatter:
         width = min(columns(), WIDTH)

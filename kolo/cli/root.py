@@ -12,8 +12,6 @@ from kolo import __version__
 from kolo.cli import COMMANDS
 from kolo.cli.formatter import Context, Formatter
 
-HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
-
 
 class Command(click.Command):
     """A command whose help begins with ``examples``: pairs of a command line and what it does.
@@ -24,7 +22,6 @@ class Command(click.Command):
     context_class = Context
 
     def __init__(self, *args: Any, examples: list[tuple[str, str]], **kwargs: Any) -> None:
-        kwargs.setdefault("context_settings", HELP_OPTIONS)
         super().__init__(*args, **kwargs)
         self.examples = examples
         self.params.append(colour_option(hidden=True))
@@ -160,7 +157,6 @@ EXAMPLES = [
 @click.group(
     cls=Root,
     invoke_without_command=True,
-    context_settings=HELP_OPTIONS,
     params=[colour_option(), profile_option()],
     epilog="'kolo help' with exit-codes, env, json, names or output says more.",
 )

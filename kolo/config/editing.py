@@ -142,13 +142,15 @@ def _by_tomlkit(text: str, path: Keys, value: Any) -> Iterator[str]:
     """The change made by tomlkit, which knows every way of writing; None removes."""
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
+    from tomlkit.items import InlineTable
 
     try:
         document = tomlkit.parse(text)
         level: Any = document
         for part in path[:-1]:
             if part not in level:
-                level[part] = tomlkit.table()
+                inline = isinstance(level, InlineTable)
+                level[part] = tomlkit.inline_table() if inline else tomlkit.table()
             level = level[part]
         if value is None:
             del level[path[-1]]

@@ -5,7 +5,8 @@ connection; each such connection is a socket and two tasks. It has one time for 
 and for a request's headers, while the first should be long (a client that finds its connection
 closed while it sends a request takes that for a failure) and the second short. It waits for ever
 for a client that does not take the end of an answer, and it cuts one off that is still sending,
-which then never sees why. It has no bound for how many there are.
+which then never sees why. It has no bound for how many there are, nor for what is kept of an answer
+that a client of HTTP/2 does not take.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from typing import Any, cast
 
 import h11
 import hypercorn.asyncio.run
+import hypercorn.protocol.h2
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h2 import BUFFER_LOW_WATER, StreamBuffer
 from hypercorn.protocol.h11 import H11Protocol
 
 from kolo.server.crowd import Crowd
@@ -165,8 +168,23 @@ class _Idle:
         self._connection.end_wait()
 
 
+class _Buffer(StreamBuffer):
+    """Lets the answer go on when what is left is little; Hypercorn's, when what was taken is, as it
+    is where the client takes nothing at all."""
+
+    async def pop(self, max_length: int) -> bytes:
+        data = bytes(self.buffer[:max_length])
+        del self.buffer[:max_length]
+        if len(self.buffer) < BUFFER_LOW_WATER:
+            await self._paused.set()
+        if not self.buffer:
+            await self._is_empty.set()
+        return data
+
+
 def install() -> None:
     """Have Hypercorn make its connections of this kind; it has no setting for it."""
+    hypercorn.protocol.h2.StreamBuffer = _Buffer  # type: ignore[misc]
     hypercorn.asyncio.run.TCPServer = Connection  # type: ignore[attr-defined,assignment]
 
 

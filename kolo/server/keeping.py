@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from kolo.errors import ConfigError
-from kolo.whole import write_whole
+from kolo.errors import ConfigError, DiskFull
+from kolo.whole import NO_ROOM, write_whole
 
 T = TypeVar("T")
 
@@ -48,14 +48,16 @@ class StateFile(Generic[T]):
             return None
 
     def write(self, value: T) -> None:
-        """ConfigError if it cannot be written; what was kept before is then kept still."""
+        """DiskFull or ConfigError if it cannot be written; what was kept before is then kept
+        still."""
         if self._path is None:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self._path, _encode(value))
         except OSError as error:
-            raise ConfigError(
+            kind = DiskFull if error.errno in NO_ROOM else ConfigError
+            raise kind(
                 f"cannot write {self._path}: {error.strerror}",
                 hint="Make room or correct its permissions; until then a restart of the "
                 "server brings back what it had before.",

@@ -35,6 +35,8 @@ class Service:
     access: Access
     started_at: float = field(default_factory=time.time)
     """Unix time in seconds."""
+    began_s: float = field(default_factory=time.monotonic)
+    """The same moment on the monotonic clock, which no change of the time makes jump."""
     reloader: Reloader | None = None
     """None where there is nothing to read settings from."""
     recent: Recent = field(default_factory=Recent)

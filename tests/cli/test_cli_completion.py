@@ -86,7 +86,7 @@ LINES = [
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_scripts_that_are_kept_are_of_this_command_line(shell: str) -> None:
-    assert kept(shell) == make()[shell], "run: python tools/completions.py"
+    assert kept(shell) == make()[shell], "run: ./dev generate"
 
 
 def test_every_kind_is_known_to_shells_or_to_us() -> None:

@@ -97,6 +97,15 @@ def _check_example(command: str, line: str) -> None:
 
 
 @pytest.mark.parametrize("name", NODES)
+def test_help_of_a_command_is_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*NODES[name].path, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "-h, --help" in shown
+    assert main(["help", *NODES[name].path]) == 0
+    assert capsys.readouterr().out == shown
+
+
+@pytest.mark.parametrize("name", NODES)
 def test_every_option_and_command_is_explained(name: str) -> None:
     node = NODES[name]
     assert node.command.help

@@ -18,6 +18,7 @@ from kolo.manager.engine import Engine
 from kolo.manager.gauge import Need
 from kolo.manager.limits import Limits
 from kolo.manager.manager import Manager
+from kolo.manager.saved import PrefixFolder
 from kolo.manager.status import EngineStatus
 from kolo.models.resolve import ModelSpec
 from kolo.types import Generate, LoadParams, Prompt
@@ -76,7 +77,12 @@ class House:
 
 @asynccontextmanager
 async def house(
-    folder: Path, *, gib: int | None = None, specs: Iterable[ModelSpec] = (), **limits: Any
+    folder: Path,
+    *,
+    gib: int | None = None,
+    specs: Iterable[ModelSpec] = (),
+    prefixes: PrefixFolder | None = None,
+    **limits: Any,
 ) -> AsyncIterator[House]:
     """A manager that is closed afterwards; no worker may outlive it."""
     before = set(psutil.Process().children())
@@ -88,6 +94,7 @@ async def house(
         backend="fake",
         limits=replace(base, **limits),
         gauge=None if gib is None else Scales(gib),
+        prefixes=prefixes,
     )
     for one in specs:
         manager.register(one)

@@ -255,7 +255,7 @@ async def test_a_host_that_is_none_is_no_defect_of_ours(tmp_path: Path, host: st
         await healthy(at)
 
 
-@pytest.mark.parametrize("value", ["a b", "é", "x" * 129, "a;b\tc", "<script>"])
+@pytest.mark.parametrize("value", ["a b", "é", "x" * 129, "a;b\tc"])
 async def test_a_request_id_comes_back_only_if_it_can_do_no_harm(
     tmp_path: Path, value: str
 ) -> None:
@@ -319,7 +319,7 @@ async def test_idle_ones_give_way_where_there_is_no_more_room(tmp_path: Path) ->
 
 
 async def test_where_all_are_at_work_a_new_one_is_told_to_come_again(tmp_path: Path) -> None:
-    async with running(tmp_path, ENDLESS, max_connections=16) as at:
+    async with running(tmp_path, ENDLESS, ctx=1 << 24, max_connections=16) as at:
         busy = [await asyncio.open_connection("127.0.0.1", at.port) for _ in range(16)]
         for _, writer in busy:
             writer.write(post(asked(ignore_eos=True)))
@@ -381,7 +381,7 @@ async def test_a_key_that_ends_during_a_stream_ends_it_with_an_error(
     keys.make("other")
     more = {"expires": in_a_moment()} if how == "expired" else {}
     secret = keys.make("guest", **more)
-    specs = [fake(FAKE, ENDLESS)]
+    specs = [fake(FAKE, ENDLESS, ctx=1 << 24)]
     async with keyed_served(tmp_path, keys, specs=specs) as at:
         body = json.loads(asked(ignore_eos=True))
         if path == "/completion":
@@ -414,7 +414,7 @@ async def test_a_key_that_ends_while_an_answer_is_awaited_whole_ends_that_with_4
 ) -> None:
     keys = Keys(tmp_path / "state")
     secret = keys.make("guest")
-    async with keyed_served(tmp_path, keys, specs=[fake(FAKE, ENDLESS)]) as at:
+    async with keyed_served(tmp_path, keys, specs=[fake(FAKE, ENDLESS, ctx=1 << 24)]) as at:
         body = json.loads(asked(ignore_eos=True, stream=False))
         waiting = asyncio.create_task(
             at.client.post(CHAT, json=body, headers=bearer(secret), timeout=PATIENCE_S)

@@ -11,7 +11,7 @@ from keyed import TOKEN, Keys, bearer, keyed, settings
 from serving import FAKE, House, Reply
 
 from kolo.audit import entries, verify
-from kolo.config import Settings
+from kolo.config import AccessSettings, ServerSettings, Settings
 from kolo.keys import revoke_key
 from kolo.server.access.gate import Access
 
@@ -159,11 +159,21 @@ async def test_a_server_without_a_token_takes_no_empty_one(tmp_path: Path, keys:
 async def test_where_others_can_reach_the_server_a_key_is_needed_from_the_start(
     tmp_path: Path, keys: Keys, host: str, require: Any, status: int
 ) -> None:
-    from kolo.config import AccessSettings, ServerSettings
-
     given = Settings(server=ServerSettings(host=host), access=AccessSettings(require_key=require))
     async with keyed(tmp_path, keys, given) as made:
         assert (await chat(made)).status == status
+
+
+async def test_settings_read_anew_do_not_open_a_server_that_others_reach(
+    tmp_path: Path, keys: Keys
+) -> None:
+    wide = Settings(server=ServerSettings(host="0.0.0.0"))
+    async with keyed(tmp_path, keys, wide) as made:
+        made.app.service.follow(Settings())  # heeded after a restart: it listens as before
+        assert (await chat(made)).status == 401
+        keys.make("a", "manage")
+        made.app.service.follow(settings(allow_unauthenticated=True, require_key="never"))
+        assert (await chat(made)).status == 200
 
 
 async def test_never_means_that_keys_that_exist_are_not_asked_for(

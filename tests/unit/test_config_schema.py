@@ -23,7 +23,7 @@ def complaints(toml: str) -> list[str]:
 
 def test_the_schema_that_is_kept_is_that_of_the_code() -> None:
     kept = (ROOT / SCHEMA_NAME).read_text()
-    assert kept == encoded(), "run: python tools/completions.py"
+    assert kept == encoded(), "run: ./dev generate"
 
 
 def test_it_is_a_json_schema() -> None:

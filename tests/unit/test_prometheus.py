@@ -296,7 +296,7 @@ def test_llama_servers_names_mean_the_same_numbers() -> None:
 
 def test_the_document_is_that_of_the_table() -> None:
     page = runpy.run_path(str(ROOT / "tools/metrics_page.py"))["page"]
-    assert (ROOT / "docs/metrics.md").read_text() == page(), "run python tools/metrics_page.py"
+    assert (ROOT / "docs/metrics.md").read_text() == page(), "run: ./dev generate"
 
 
 def test_the_dashboard_asks_for_metrics_and_labels_that_there_are() -> None:

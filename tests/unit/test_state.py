@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kolo.config import BUILTIN_MODEL, ModelSettings, Settings
-from kolo.errors import ConfigError
+from kolo.errors import DiskFull
 from kolo.models.resolve import ModelSpec, resolve
 from kolo.server.state import Registry
 from kolo.types import LoadParams, Lora, Sampling
@@ -125,9 +125,9 @@ def test_a_disk_that_refuses_leaves_the_old_state_here_and_there(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ConfigError, match="No space left on device"):
+    with pytest.raises(DiskFull, match="No space left on device"):
         registry.remember(spec("b"))
-    with pytest.raises(ConfigError, match=r"cannot write .*engines\.json"):
+    with pytest.raises(DiskFull, match=r"cannot write .*engines\.json"):
         registry.forget("a")
     assert registry.specs() == Registry(file).specs() == [spec("a")]
     assert [path.name for path in file.parent.iterdir()] == ["engines.json"]

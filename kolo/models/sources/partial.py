@@ -13,7 +13,6 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 
 import msgspec
@@ -22,7 +21,7 @@ from msgspec.structs import replace
 
 from kolo.errors import ConfigError, DiskFull
 from kolo.models.sources.plan import RemoteFile
-from kolo.whole import write_whole
+from kolo.whole import NO_ROOM, write_whole
 
 BLOCK_BYTES = 1 << 20
 SYNC_BYTES = 256 << 20
@@ -206,7 +205,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (ENOSPC, EDQUOT, EFBIG):
+        if error.errno in NO_ROOM:
             raise DiskFull(
                 f"no room for {path.name} in {path.parent}: {error.strerror}",
                 hint="Make room and run it again: it goes on from what is there. kolo prune "

@@ -70,6 +70,8 @@ class Access:
         self._said = ""
         self._manager: Manager | None = None
         self._visits: Visits | None = None
+        host = settings.server.host
+        self._loopback = host == "none" or is_loopback(host)
         self.follow(settings)
 
     def attach(self, manager: Manager, visits: Visits) -> None:
@@ -79,10 +81,10 @@ class Access:
     def follow(self, settings: Settings) -> None:
         """Go by other settings; what was changed by request since the start is void."""
         access = settings.access
-        loopback = settings.server.host == "none" or is_loopback(settings.server.host)
-        self.exposed = not loopback and not access.allow_unauthenticated
+        # Where it listens does not change with its settings.
+        self.exposed = not self._loopback and not access.allow_unauthenticated
         self.settings = access
-        self.hosts = Hosts(access.allowed_hosts, loopback=loopback)
+        self.hosts = Hosts(access.allowed_hosts, loopback=self._loopback)
         self.cors = Cors(access.cors, self.cors.counts)
         self.required = access.require_key == "always"
         self.allowed = Allowance(access.requests_per_minute, access.tokens_per_minute)

@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kolo.config import Settings
-from kolo.errors import BadParameter, ConfigError
+from kolo.errors import BadParameter, ConfigError, DiskFull
 from kolo.models.reference import HubRef, NameRef, PathRef, RemoteRef, UrlRef, parse
 from kolo.models.sources.partial import Partial
 from kolo.models.sources.plan import Plan, RemoteFile, Source
@@ -83,7 +83,7 @@ class KeptDownloads:
             self._n_written = number
             try:
                 self._file.write(_Kept(downloads=downloads))
-            except ConfigError as error:
+            except (ConfigError, DiskFull) as error:
                 log.warning("a restart will not know of downloads: %s", error.message)
 
     def _job(self, kept: _Download, folder: Path) -> Job | None:

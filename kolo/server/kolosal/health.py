@@ -83,7 +83,7 @@ async def _health(service: Service, word: Literal["ok", "healthy"]) -> Response:
         for one in await served(service)
     ]
     loaded = sum(engine.status == "loaded" for engine in engines)
-    uptime_s = max(now - service.started_at, 0.0)
+    uptime_s = time.monotonic() - service.began_s
     return json_reply(
         HealthReply(
             status=word,
