@@ -11,7 +11,6 @@ line says so (``torn``, the SHA-256 of what is there) and the chain goes on from
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import time
@@ -27,7 +26,7 @@ from msgspec.structs import replace
 
 from kolo.errors import AuditBroken, ConfigError
 from kolo.paths import Paths
-from kolo.whole import give_to_owner_of
+from kolo.whole import give_to_owner_of, lock
 
 START = "0" * 64
 """What the first line names as the one before."""
@@ -222,7 +221,7 @@ def _tail_of(log: IO[bytes], end: int) -> _Tail:
 def _locked(file: Path) -> Iterator[IO[bytes]]:
     fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "r+b") as log:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        lock(fd)
         yield log
 
 

@@ -11,12 +11,12 @@ Times of expiry are of the wall clock, in Unix seconds.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import os
 import re
 import secrets
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ from msgspec.structs import replace
 
 from kolo.errors import BadParameter, ConfigError, UsageError
 from kolo.paths import Paths
-from kolo.whole import give_to_owner_of, write_whole
+from kolo.whole import give_to_owner_of, lock, write_whole
 
 Scope = Literal["infer", "read", "manage"]
 SCOPES: dict[Scope, str] = {
@@ -145,7 +145,8 @@ def add_key(file: Path, key: Key) -> None:
         if key.id in keys or any(one.state(key.created) == "valid" for one in taken):
             raise UsageError(
                 f"there is a key named {key.name!r} already",
-                hint="Another name, or revoke that one first: kolo keys revoke",
+                hint="Another name, or revoke that one first: "
+                f"kolo keys revoke {shlex.quote(key.name)}",
                 param="name",
             )
         _write(file, [*keys.values(), key])
@@ -218,6 +219,7 @@ class Keyring:
         self._looked_at_s = now_s
         seen = self._stamp()
         if seen == self._seen:
+            self.problem = ""
             return
         try:
             if seen is None:  # gone: whoever had a key keeps it until a new file is there
@@ -253,13 +255,13 @@ def _changing(file: Path) -> Iterator[None]:
     """One at a time changes the file (flock(2)). ConfigError if it cannot be changed at all."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock(fd)
             give_to_owner_of(file.parent, file.with_suffix(".lock"))
             yield
         finally:
-            os.close(lock)
+            os.close(fd)
     except OSError as error:
         raise ConfigError(
             f"cannot write {file}: {error.strerror}",

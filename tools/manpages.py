@@ -56,7 +56,10 @@ def _page(page: Page, known: dict[str, Page]) -> str:
         lines += [*_section("Models"), *_paragraphs(_texts(NAMES))]
         lines += [*_section("Exit status"), *_list([(str(c), m) for c, m in EXIT_CODES.items()])]
         lines += [*_section("Environment"), *_list(list(ENVIRONMENT.items()))]
-        lines += _paragraphs(["Every setting has a variable too: kolo help env lists them."])
+        lines += [
+            ".PP",
+            *_paragraphs(["Every setting has a variable too: kolo help env lists them."]),
+        ]
     lines += [*_section("See also"), *_see_also(page, known)]
     return "\n".join(lines) + "\n"
 
@@ -140,5 +143,5 @@ def _escaped(text: str) -> str:
 
 
 def _filled(text: str) -> Iterator[str]:
-    for line in textwrap.wrap(text, 70, break_long_words=False, break_on_hyphens=False):
+    for line in textwrap.wrap(text, 64, break_long_words=False, break_on_hyphens=False):
         yield _escaped(line)

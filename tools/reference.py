@@ -17,6 +17,7 @@ from kolo.config.example import descriptions
 from kolo.config.keys import LEAVES, MODEL_LEAVES, is_secret
 from kolo.config.rows import value_of
 from kolo.toml import written as toml
+from kolo.top.keys import KEYS
 from kolo.values import plain
 
 MADE = "<!-- Made by `./dev generate`; a test compares it with the code. -->"
@@ -29,6 +30,7 @@ def made() -> dict[str, str]:
         "settings.md": _page("Settings", _settings()),
         "json.md": _page("JSON", _json()),
         "exit-codes.md": _page("Exit codes and variables", _codes()),
+        "top-keys.md": _page("Keys of kolo top", _keys()),
     }
 
 
@@ -136,9 +138,9 @@ def _description(key: str) -> str:
 
 def _json() -> Iterator[str]:
     yield from (
-        "What commands write with `--json` (one document) and `--jsonl` (a line each). Sizes are in",
-        "bytes, moments in seconds since 1970; other times say their unit. `kolo help json ls`",
-        "prints the JSON Schema of what `kolo ls --json` writes. Types that are named are at the end.",
+        "What commands write with `--json` (one document) and `--jsonl` (a line each). Sizes are",
+        "in bytes, moments in seconds since 1970; other times say their unit. `kolo help json ls`",
+        "prints the JSON Schema of what `kolo ls --json` writes. Types with a name are at the end.",
     )
     forms = {"array": "An array", "map": "An object by name", "lines": "A line each"}
     inner: dict[str, Any] = {}
@@ -207,6 +209,15 @@ def _codes() -> Iterator[str]:
     yield from ("| variable | |", "|---|---|")
     for name, meaning in ENVIRONMENT.items():
         yield f"| `{name}` | {_cell(_text(meaning))} |"
+
+
+def _keys() -> Iterator[str]:
+    yield "What `?` shows; `kolo top --readonly` is without those that change something."
+    for group in dict.fromkeys(key.group for key in KEYS):
+        yield from ("", f"## {group}", "", "| key | |", "|---|---|")
+        for key in KEYS:
+            if key.group == group:
+                yield f"| `{_cell(key.shown)}` | {_cell(_text(key.meaning))} |"
 
 
 # Markdown --------------------------------------------------------------------------------

@@ -97,6 +97,12 @@ class Conversation:
             at for at in range(self.left_out, len(self._turns)) if self._turns[at].role == "user"
         ]
 
+    def before_last(self) -> list[Message]:
+        """What is sent but the last exchange, which stays beside a summary; all, if it is alone."""
+        at = self._last_question()
+        upto = at if at is not None and at > self.left_out else None
+        return [*self._system, *self._turns[self.left_out : upto]]
+
     def clear(self) -> None:
         """Forget all turns; the system message stays."""
         self._turns.clear()
@@ -108,7 +114,9 @@ class Conversation:
         at = self._last_question()
         last = [] if at is None or at == 0 else self._turns[at:]
         told = [_user(request), Message(role="assistant", content=summary)]
-        return Conversation(self.system, [*told, *last])
+        after = Conversation(self.system, [*told, *last])
+        after.unanswered = self.unanswered
+        return after
 
     @property
     def _system(self) -> list[Message]:

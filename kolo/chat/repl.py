@@ -82,7 +82,7 @@ class Repl:
             return False
         error = task.exception()
         if isinstance(error, KoloError):
-            self._screen.error(error)
+            self._tell(error)
         elif error is not None:
             raise error
         elif isinstance(task.result(), Ask):
@@ -91,7 +91,10 @@ class Repl:
 
     async def _run(self, call: Call) -> Next:
         self._screen.waiting()
-        return await call.command.run(self._talk, call.rest)
+        try:
+            return await call.command.run(self._talk, call.rest)
+        except OSError as error:  # of a file's name that no file can have, and the like
+            raise UsageError(f"{call.command.names[0]}: {error.strerror or error}") from error
 
     async def _say(self, text: str, *, quoted: bool) -> None:
         """Send one message, with the files that go with it."""
@@ -181,11 +184,15 @@ class Repl:
             )
         elif error.param in _UNSET:
             error = UsageError(error.message, hint=_UNSET[error.param])
-        self._screen.error(error)
+        self._tell(error)
         if answer.text:
             self._screen.note(f"what came is kept ({answer.n_tokens} tokens)")
         else:
             self._screen.note("your message was not answered: /retry sends it again")
+
+    def _tell(self, error: KoloError) -> None:
+        error.param = None  # which is told as an option, and here nobody has typed one
+        self._screen.error(error)
 
     def _cut(self, n_tokens: int) -> None:
         if n_tokens == self._talk.choices.max_tokens:

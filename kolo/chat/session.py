@@ -131,12 +131,13 @@ class Keeper:
         return remark
 
     def move(self, path: Path, session: Session) -> None:
-        """Go on in ``path``; the file that was is no more. Raises OSError."""
-        old, self.path, self._ours = self.path, path, None
+        """Go on in ``path``; the file that was is no more, unless another program has changed it.
+        Raises OSError, and then all is as it was."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(path, encode(session))
-        self._ours = _mark(path)
-        if old is not None:
+        old, ours = self.path, self._ours
+        self.path, self._ours = path, _mark(path)
+        if old is not None and _mark(old) == ours:  # where it is ``path`` itself it has changed
             old.unlink(missing_ok=True)
 
     def branch(self) -> None:

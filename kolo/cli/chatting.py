@@ -71,6 +71,11 @@ def chat(
 ) -> int:
     shelf = Shelf(find_paths(os.environ).state / CHATS)
     if lists:
+        if prompt is not None or resume is not None or last:
+            raise UsageError(
+                "--list only lists: it takes no PROMPT, --resume or --last",
+                hint="kolo chat --list",
+            )
         return _list(shelf, quiet=quiet, as_json=as_json)
     if quiet:
         raise UsageError("-q is for --list", hint="kolo chat --list -q")

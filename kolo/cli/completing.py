@@ -30,7 +30,7 @@ Settings = dict[str, Any]
 
 def main(args: list[str]) -> int:
     """Write the offers of a kind to stdout. Always 0."""
-    signal.signal(signal.SIGALRM, lambda number, frame: os._exit(0))
+    signal.signal(signal.SIGALRM, _give_up)
     try:
         signal.setitimer(signal.ITIMER_REAL, _patience(DEADLINE_S))
         kind, *more = args
@@ -44,6 +44,16 @@ def main(args: list[str]) -> int:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return 0
+
+
+def _give_up(*_: object) -> None:
+    """End with what was found until now; and if nobody takes even that, without."""
+    signal.signal(signal.SIGALRM, lambda number, frame: os._exit(0))
+    signal.setitimer(signal.ITIMER_REAL, SOCKET_S)
+    try:
+        sys.stdout.flush()
+    finally:
+        os._exit(0)
 
 
 def _patience(usual_s: float) -> float:

@@ -30,7 +30,7 @@ def command(force: bool, as_json: bool) -> None:
     from kolo.config.example import SCHEMA_NAME, example_text
     from kolo.config.json_schema import encoded
     from kolo.config.reading import find_file
-    from kolo.config.writing import write_text
+    from kolo.config.writing import copy_aside, write_text
     from kolo.errors import UsageError
 
     file, _ = find_file(os.environ)
@@ -38,8 +38,7 @@ def command(force: bool, as_json: bool) -> None:
     if file.exists():
         if not force:
             raise UsageError(f"{file} is there already", hint="kolo config edit, or --force")
-        kept = file.with_name(f"{file.name}.old")
-        write_text(kept, file.read_bytes().decode(errors="replace"))
+        kept = copy_aside(file)
     schema = file.with_name(SCHEMA_NAME)
     write_text(file, example_text())
     write_text(schema, encoded())

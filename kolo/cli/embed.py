@@ -220,7 +220,7 @@ def _gather(texts: tuple[str, ...], files: tuple[Path, ...], lines: bool) -> lis
     whole = [read_text(file, "--file") for file in files] + ([read_stdin()] if reads else [])
     for text in whole:
         if lines:
-            found += [line for line in text.splitlines() if line.strip()]
+            found += [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
         else:
             found.append(text.rstrip("\r\n"))
     if not any(text.strip() for text in found):

@@ -178,6 +178,11 @@ def _date(unix_s: float) -> str:
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def _until(unix_s: float, now: float) -> str:
+    """The day; near it the hour matters too."""
+    return _date(unix_s)[: None if abs(unix_s - now) < 2 * 86_400 else 10]
+
+
 def _cells(key: Key, now: float) -> list[str]:
     rates = (("req", key.requests_per_minute), ("tok", key.tokens_per_minute))
     return [
@@ -186,7 +191,7 @@ def _cells(key: Key, now: float) -> list[str]:
         " ".join(key.scopes),
         key.state(now),
         _date(key.created)[:10],
-        "" if key.expires is None else _date(key.expires)[:10],
+        "" if key.expires is None else _until(key.expires, now),
         " ".join(f"{rate} {unit}" for unit, rate in rates if rate is not None),
     ]
 

@@ -25,6 +25,7 @@ from kolo.chat.stream import MarkdownStream, ThoughtStream
 from kolo.cli.boundary import explain, render
 from kolo.cli.output import dim, fitting, printable
 from kolo.cli.screen import QUIET_S, Outlet
+from kolo.cli.wrap import wrapped
 from kolo.errors import KoloError
 
 FRAME_S = 0.04
@@ -148,13 +149,13 @@ class LiveScreen:
 
     def note(self, text: str) -> None:
         look = self._out.look
-        self._print([dim(line, look) for line in fitting(printable(text), look).split("\n")])
+        self._print([dim(line, look) for line in self._wrapped(text)])
 
     def gap(self) -> None:
         self._print([""])
 
     def error(self, error: KoloError) -> None:
-        self._print(fitting(printable(render(explain(error))), self._out.look).split("\n"))
+        self._print(self._wrapped(render(explain(error))))
 
     def control(self, sequence: str) -> bool:
         self._out.at_once(sequence)
@@ -165,6 +166,14 @@ class LiveScreen:
         self._out.at_once(self._region.leave())
         yield
         self._paint()
+
+    def _wrapped(self, text: str) -> list[str]:
+        """In lines between words; one with a tab is the terminal's to break."""
+        return [
+            part
+            for line in fitting(printable(text), self._out.look).split("\n")
+            for part in ([line] if "\t" in line else wrapped(line, self._width()))
+        ]
 
     # Drawing ----------------------------------------------------------------------------
 

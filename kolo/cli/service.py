@@ -193,7 +193,10 @@ _verb("start", "Start the service.", "returns when it takes requests", "the serv
 _verb("stop", "Stop the service.", "answers under way may end first", "the service is stopped")
 _verb("restart", "Stop the service and start it.", "after an update of Kolo", "the service runs")
 _verb(
-    "reload", "Have it read its settings anew.", "no answer is cut", "the settings were read anew"
+    "reload",
+    "Have it read its settings anew.",
+    "no answer is cut",
+    "told to read its settings anew; kolo service status says how that went",
 )
 
 

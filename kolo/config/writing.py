@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
 
 from kolo.config.problems import Problem, as_error
 from kolo.config.reading import Reading, find_file, read_settings
 from kolo.errors import ConfigError
-from kolo.whole import replace_text
+from kolo.whole import replace_text, write_whole
 
 READABLE_BY_OTHERS = 0o077
 
@@ -55,6 +57,20 @@ def write_text(file: Path, text: str) -> None:
     """
     with _held(file):
         _write(file, text, None)
+
+
+def copy_aside(file: Path) -> Path:
+    """A copy beside ``file``, to the byte and for nobody who may not read it; where it is.
+
+    No earlier copy is written over. ConfigError when it cannot be written.
+    """
+    names = chain([".old"], (f".old{n}" for n in count(2)))
+    kept = next(path for end in names if not (path := file.with_name(file.name + end)).exists())
+    try:
+        write_whole(kept, file.read_bytes(), mode=stat.S_IMODE(file.stat().st_mode))
+    except OSError as error:
+        raise _cannot(kept, error) from error
+    return kept
 
 
 def _write(file: Path, text: str, mode: int | None) -> None:

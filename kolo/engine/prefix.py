@@ -118,6 +118,13 @@ class HostStore:
         while self.used_bytes > self.limit_bytes:
             self.drop(self._entries[0])
 
+    def has_room(self, n_tokens: int) -> bool:
+        """Whether so many tokens could be kept, going by what the last ones took."""
+        if not self._entries or not self.limit_bytes:
+            return bool(self.limit_bytes)
+        last = self._entries[-1]
+        return n_tokens * len(last.blob) <= self.limit_bytes * len(last.tokens)
+
     def covers(self, tokens: array[int]) -> bool:
         return any(
             common_prefix(entry.tokens, tokens, len(tokens)) == len(tokens)

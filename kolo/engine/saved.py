@@ -170,8 +170,11 @@ class SavedPrefixes:
             entry.path.unlink()
 
     def find(self, tokens: array[int]) -> SavedPrefix | None:
-        """An entry that begins with all of ``tokens``."""
-        return next((e for e in self.entries if e.tokens[: len(tokens)] == tokens), None)
+        """An entry that begins with all of ``tokens``, and whose file nobody has removed."""
+        for entry in self.entries:
+            if entry.tokens[: len(tokens)] == tokens and entry.path.exists():
+                return entry
+        return None
 
     def touch(self, entry: SavedPrefix, at_ns: int) -> None:
         """Mark as used last, on disk as of ``at_ns`` since 1970."""

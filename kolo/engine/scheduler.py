@@ -233,10 +233,17 @@ class Scheduler:
                 key=lambda s: s.order,
                 default=None,
             )
-            if given is not None and not self._waits_for_prefix(head):
+            if given is None or self._waits_for_prefix(head):
+                continue
+            # A slot each is due to all. Turns beyond that only while all that is paused is kept: to
+            # compute it again would cost more than it shares out.
+            if given.account.running > 1 or self._can_keep(given):
                 self._pause(given)
                 return head
         return None
+
+    def _can_keep(self, sequence: Sequence) -> bool:
+        return self.cache.store.has_room(self._shares.paused_tokens() + len(sequence.tokens))
 
     def _waits_for_prefix(self, head: Sequence) -> bool:
         return head.reuse and self._is_being_computed(head)

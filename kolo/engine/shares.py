@@ -83,6 +83,15 @@ class Shares:
             return []
         return [share for share in self.turns() if not share.running]
 
+    def paused_tokens(self) -> int:
+        """Tokens of sequences that had a slot and wait for one again."""
+        return sum(
+            len(sequence.tokens)
+            for share in self._active
+            for sequence in share.waiting
+            if sequence.started
+        )
+
     def giver(self, starved: Share) -> Share | None:
         """Who is to give up a slot for ``starved``: who has several, else who has had a whole
         turn and more than it."""

@@ -212,9 +212,7 @@ class Engine:
         """Count as used now."""
         self.last_used = self._clock()
 
-    async def stop(
-        self, reason: str, *, grace_ms: float, farewell: wire.Stop | None = None
-    ) -> str:
+    async def stop(self, reason: str, *, grace_ms: float, farewell: wire.Stop | None = None) -> str:
         """Fail what is open with EngineStopped, end the worker; says how it ended. ``farewell``
         is that of ``WorkerProcess.stop``."""
         if self._error is None:

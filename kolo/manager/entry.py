@@ -265,7 +265,7 @@ class Entry:
 
     def _never_began(self, load: asyncio.Task[None]) -> None:
         """A task that is cancelled before its first step runs none of its code."""
-        if load.cancelled():
+        if load.cancelled() and load is self._task:
             self._give_up()
 
     def _give_up(self) -> None:

@@ -383,7 +383,7 @@ class Manager:
         self._succession.give_up()
         entries = [*self._entries.values()]
         for entry in entries:
-            entry.begin_unload("the engine manager is closing")
+            entry.begin_unload("the server is stopping")
         for entry in entries:
             await entry.settled()
 

@@ -158,9 +158,10 @@ def _came_from(each: Known, reference: RemoteRef) -> bool:
         case HubRef():
             return isinstance(source, HubRef) and _same_hub(each, source, reference)
         case OciRef():
-            mine = replace(reference, host="", ollama=False)
-            theirs = isinstance(source, OciRef) and replace(source, host="", ollama=False)
-            return theirs == mine and getattr(source, "ollama", False) == reference.ollama
+            if reference.ollama and isinstance(source, OciRef):
+                # Which registry it means is a setting, and no part of what was kept.
+                source = replace(source, host=reference.host)
+            return source == reference
         case UrlRef():
             return str(source) == str(reference)
 

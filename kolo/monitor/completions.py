@@ -281,7 +281,7 @@ def unload_kind(reason: str) -> str:
     """The manager's reason for an unload, as one word of few."""
     if reason.startswith("evicted"):
         return "evicted"
-    if reason == "the engine manager is closing":
+    if reason == "the server is stopping":
         return "stopping"
     return reason if reason in ("requested", "idle") else "changed"
 

@@ -56,8 +56,9 @@ class _Own:
         self._seq = 0
 
     def lines(self, at_most: int) -> list[LogLine]:
-        found = self._recent.since(self._seq, at_most)
-        self._seq = self._recent.seq
+        with self._recent.still():
+            found = self._recent.since(self._seq, at_most)
+            self._seq = self._recent.seq
         return found
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 from kolo.logfile import LogLine
@@ -35,6 +37,15 @@ class Recent(logging.Handler):
             return
         self._lines.append(LogLine(record.levelname, at, message))
         self.seq += 1
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """No line comes for as long as the block runs."""
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
 
     def since(self, seq: int, at_most: int) -> list[LogLine]:
         """The lines after the first ``seq``, the last ``at_most`` of them."""

@@ -84,9 +84,17 @@ class Reloader:
         self._read = read
         self._in_force = service.settings
         self._turn = asyncio.Lock()
+        self._running: set[asyncio.Task[Reloaded]] = set()
 
     async def reload(self) -> Reloaded:
-        """Raises ReloadRefused, with the place of the mistake."""
+        """Raises ReloadRefused, with the place of the mistake. A caller that goes away leaves it
+        running: half a reload would be neither the old settings nor the new."""
+        running = asyncio.create_task(self._reload(), name="read the settings anew")
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+        return await asyncio.shield(running)
+
+    async def _reload(self) -> Reloaded:
         async with self._turn:
             self.began()
             text = "the settings were not read anew"

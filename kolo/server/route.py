@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from quart import Quart, Response, g, request
@@ -96,7 +96,7 @@ def _view(route: Route, service: Service, drain: Drain) -> Handler:
                 _check_site(service)
                 await read_to_the_end()
                 g.subject = name
-                return await other(service, **variables)
+                return await _handled(other, service, variables)
         if decoder is not None:
             _check_origin()
             raw = await request.get_data(cache=False)
@@ -109,9 +109,17 @@ def _view(route: Route, service: Service, drain: Drain) -> Handler:
             await read_to_the_end()
         if route.query is not None:
             variables["query"] = _query(route.query)
-        return await route.handler(service, **variables)
+        return await _handled(route.handler, service, variables)
 
     return view
+
+
+async def _handled(handler: Handler, service: Service, variables: Mapping[str, Any]) -> Response:
+    try:
+        return await handler(service, **variables)
+    except asyncio.CancelledError:
+        service.access.left()
+        raise
 
 
 def _subject(body: Any) -> str:
@@ -135,7 +143,7 @@ def _check_site(service: Service) -> None:
     origin = request.headers.get("Origin")
     if origin is None or service.access.cors.allows(origin):
         return
-    if urlsplit(origin).netloc != request.host:
+    if origin.partition("://")[2] != request.host:
         raise UsageError(
             f"a page of {origin} may not do this", hint="Do it from the command line or a program."
         )

@@ -107,7 +107,7 @@ async def _drain(app: App, stop: Stop) -> None:
             task.cancel()
     active = app.drain.active
     if active:
-        log.warning("%d requests are cut off", active)
+        log.warning("cut off: %d request%s", active, "s" * (active != 1))
     await _unload(app, stop, save_by_s)
     if active:
         await app.drain.idle(FAREWELL_S)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from keyed import TOKEN, Keys, bearer, keyed, settings
+from keyed import TOKEN, Keys, bearer, keyed, keyed_served, settings
 from serving import FAKE, House, Reply
 
 from kolo.audit import entries, verify
 from kolo.config import AccessSettings, ServerSettings, Settings
 from kolo.keys import revoke_key
 from kolo.server.access.gate import Access
+from kolo.server.reload import Reloader
 
 PUBLIC = ("/health", "/v1/health", "/status", "/health/live", "/health/ready", "/health/startup")
 CHAT = "/v1/chat/completions"
@@ -211,6 +213,37 @@ async def test_what_is_managed_is_written_down_with_who_what_and_how(
     assert verify(keys.log).lines == 3
     for secret in keys.secrets.values():
         assert secret not in keys.log.read_text()
+
+
+async def test_what_was_begun_is_written_down_though_the_client_has_left(
+    tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def endless(*_: object, **__: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with keyed_served(tmp_path, keys) as at:
+        await at.client.post("/models/load", json={"model": FAKE})
+        monkeypatch.setattr(at.house.manager, "unload", endless)
+        asked = asyncio.create_task(at.client.post("/models/unload", json={"model": FAKE}))
+        async with asyncio.timeout(30):
+            await begun.wait()
+            asked.cancel()
+            while len(found := list(entries(keys.log))) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert (found[1].action, found[1].subject) == ("POST /models/unload", FAKE)
+    assert "left" in found[1].outcome
+
+
+async def test_a_reload_asked_for_while_listing_is_written_down(tmp_path: Path, keys: Keys) -> None:
+    async with keyed(tmp_path, keys) as made:
+        service = made.app.service
+        service.reloader = Reloader(service, Settings)
+        assert (await made.get("/models?reload=1")).status == 200
+        assert (await made.get("/models")).status == 200
+    assert [one.action for one in entries(keys.log)] == ["GET /models"]
 
 
 async def test_a_token_in_an_address_is_not_written_down(tmp_path: Path, keys: Keys) -> None:

@@ -128,7 +128,7 @@ async def test_the_last_unloads_are_written_when_the_server_ends(tmp_path: Path)
     (run,) = reader.read_runs(tmp_path / FILE, engine=None, from_at=0, to_at=9e9, limit=9)
     assert run.ended_at is not None
     assert (run.done, run.output_tokens) == (1, 3)
-    assert run.reason == "the engine manager is closing"
+    assert run.reason == "the server is stopping"
 
 
 async def test_questions_never_block_the_event_loop(

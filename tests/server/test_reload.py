@@ -80,6 +80,19 @@ async def test_whoever_waits_for_it_is_told_when_a_reload_is_over(tmp_path: Path
         assert told[3] == "settings not changed: wrong"
 
 
+async def test_whoever_asked_and_left_does_not_leave_half_a_reload(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        reloader = reloading(home, OTHER)
+        over = asyncio.Event()
+        reloader.ended = lambda text: over.set()
+        asking = asyncio.create_task(reloader.reload())
+        await asyncio.sleep(0)
+        asking.cancel()
+        async with asyncio.timeout(30):
+            await over.wait()
+        assert home.app.service.settings is OTHER
+
+
 async def test_two_at_once_take_turns(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         later = replace(OTHER, manager=ManagerSettings(max_queue=4))

@@ -7,8 +7,10 @@ import time
 import pytest
 
 from kolo.errors import RateLimited
+from kolo.keys import new_key
 from kolo.server.access import limits as module
 from kolo.server.access.limits import Allowance, Limits
+from kolo.server.access.principal import by_key
 
 
 class Clock:
@@ -116,3 +118,11 @@ def test_setting_the_time_of_day_gives_and_takes_nothing(monkeypatch: pytest.Mon
         with pytest.raises(RateLimited) as refused:
             limits.take("a", allowed)
         assert 0 < (refused.value.retry_after_s or 0) <= 30
+
+
+def test_a_keys_own_rate_is_a_minutes_whatever_the_servers_window() -> None:
+    server = Allowance(requests=7200, tokens=60, window_s=3600.0)
+    key, _ = new_key("a", ["infer"], tokens_per_minute=500)
+    assert by_key(key, Limits(), server).allowed == Allowance(120, 500)
+    plain, _ = new_key("b", ["infer"])
+    assert by_key(plain, Limits(), server).allowed == server

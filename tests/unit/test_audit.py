@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kolo import whole
 from kolo.audit import START, entries, record, verify
 from kolo.errors import AuditBroken, ConfigError
 
@@ -171,3 +173,13 @@ def test_a_log_that_cannot_be_written_is_said(log: Path) -> None:
     log.parent.write_text("no folder")
     with pytest.raises(ConfigError, match="audit log"):
         write(log, 1)
+
+
+def test_a_lock_that_nobody_lets_go_of_is_said(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(log, 1)
+    monkeypatch.setattr(whole, "LOCK_S", 0.0)
+    with log.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="another process holds its lock"):
+            write(log, 1)
+    assert verify(log).lines == 1

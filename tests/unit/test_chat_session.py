@@ -98,6 +98,34 @@ def test_what_another_program_wrote_is_not_written_over(shelf: Shelf) -> None:
     assert len(read(keeper.path).conversation) == 4
 
 
+def test_a_conversation_named_again_as_it_is_called_stays(shelf: Shelf) -> None:
+    keeper = Keeper(shelf)
+    keeper.save(session("one"))
+    for _ in range(2):
+        keeper.move(shelf.folder / "rivers.json", session("one"))
+        assert [one.name for one in shelf.saved()] == ["rivers"]
+
+
+def test_what_another_program_wrote_outlives_the_move_to_another_name(shelf: Shelf) -> None:
+    keeper = Keeper(shelf)
+    keeper.save(session("one"))
+    assert keeper.path is not None
+    first = keeper.path
+    os.replace(_other(first), first)
+    keeper.move(shelf.folder / "rivers.json", session("one"))
+    assert first.read_bytes() == b"{}"
+    assert [one.name for one in shelf.saved()] == ["rivers"]
+
+
+def test_a_summary_is_made_without_the_last_exchange_which_stays() -> None:
+    told = session("one", "two", "three").conversation
+    told.unanswered = "four"
+    assert [turn.content for turn in told.before_last()] == ["S", "one", "ONE", "two", "TWO"]
+    after = told.summarised("sum up", "so far")
+    assert [turn.content for turn in after.turns] == ["sum up", "so far", "three", "THREE"]
+    assert after.unanswered == "four"
+
+
 def _other(path: Path) -> Path:
     other = path.with_suffix(".other")
     other.write_bytes(b"{}")

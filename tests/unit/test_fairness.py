@@ -149,6 +149,35 @@ def test_more_keys_than_slots_take_turns() -> None:
     assert driver.scheduler.preemptions <= 2 * 8 + 2
 
 
+def test_of_many_keys_no_more_are_paused_than_can_be_kept() -> None:
+    """What is not kept is computed again: a crowd must not be doing nothing but that."""
+    room = 400
+    driver = Shared(parallel=2, ctx=4096, store_bytes=room * array("i").itemsize)
+    asked = [driver.ask(f"key {n}", prompt=70, generate=150) for n in range(30)]
+    most = 0
+    while driver.step():
+        paused = [one for one in asked if one.started and one.slot is None]
+        most = max(most, sum(len(one.tokens) for one in paused if len(one.tokens) < 220))
+    assert 0 < most <= room + 2
+    assert all(len(one.tokens) == 220 for one in asked)
+    assert driver.scheduler.preemptions < 30
+
+
+def test_where_nothing_can_be_kept_nobody_takes_turns_but_all_have_a_slot_due() -> None:
+    driver = Shared(parallel=2, ctx=4096, store_bytes=0)
+    for _ in range(2):
+        driver.ask("a", generate=300)
+    for _ in range(100):
+        driver.step()
+    assert driver.run_until(driver.ask("b", generate=300)) <= 4
+    late = driver.ask("c")
+    for _ in range(100):
+        driver.step()
+    assert late.slot is None
+    driver.finish()
+    assert driver.scheduler.preemptions == 1
+
+
 def test_a_long_prompt_of_one_key_does_not_hold_up_a_short_one_of_another() -> None:
     driver = Shared(parallel=3, ctx=16_384, chunk=64)
     driver.ask("a", prompt=8000)

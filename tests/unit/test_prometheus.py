@@ -223,7 +223,7 @@ def test_every_reason_of_an_unload_has_its_series_from_the_start() -> None:
     text = exposition(view(Watched(Engine(id="a"), Tally())))
     reasons = {dict(labels)["reason"] for labels in parsed(text)["kolo_model_unloads_total"]}
     assert reasons == {*UNLOAD_REASONS, "crashed"}
-    told = ("requested", "idle", "evicted for 'b'", "the engine manager is closing", "else")
+    told = ("requested", "idle", "evicted for 'b'", "the server is stopping", "else")
     assert {unload_kind(reason) for reason in told} == set(UNLOAD_REASONS)
 
 

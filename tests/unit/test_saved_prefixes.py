@@ -45,6 +45,13 @@ def test_what_was_saved_is_there_at_the_next_load(tmp_path: Path, file: Path) ->
     assert file.exists(), "a worker that crashes after it was read loses nothing"
 
 
+def test_what_another_has_removed_is_not_taken_for_saved(tmp_path: Path, file: Path) -> None:
+    again = shelf(tmp_path)
+    assert again.find(TOKENS) is not None
+    file.unlink()
+    assert again.find(TOKENS) is None
+
+
 def test_files_are_the_owners_alone(tmp_path: Path, file: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700

@@ -18,8 +18,9 @@ SHOWN = 20
 
 
 async def save(talk: Talk, rest: str) -> Next:
-    over = rest.startswith("-f ")
-    name = rest.removeprefix("-f ").strip()
+    first, _, others = rest.partition(" ")
+    over = first == "-f"
+    name = others.strip() if over else rest
     if not len(talk.conversation) and talk.conversation.unanswered is None:
         raise UsageError("there is nothing to save yet")
     if not name:
@@ -131,11 +132,15 @@ def _rename(talk: Talk, name: str, *, over: bool) -> None:
     if path.exists() and not over and keeper.path != path:
         raise UsageError(f"there is a conversation called {name} already", hint=f"/save -f {name}")
     try:
-        keeper.move(path, talk.session())
+        if keeper.path != path:
+            keeper.move(path, talk.session())
+        elif remark := keeper.save(talk.session()):
+            talk.screen.note(remark)
     except OSError as error:
         raise UsageError(f"cannot save as {name}: {error.strerror}") from error
     talk.keeper = keeper
-    talk.screen.note(f"saved as {name}: kolo chat --resume {name}")
+    kept = keeper.path.stem if keeper.path is not None else name
+    talk.screen.note(f"saved as {kept}: kolo chat --resume {kept}")
 
 
 def _markdown(talk: Talk) -> str:

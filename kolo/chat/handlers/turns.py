@@ -83,7 +83,7 @@ async def compact(talk: Talk, rest: str) -> Next:
     if len(talk.conversation) < 3:
         raise UsageError("there is not enough yet to make a summary of")
     request = f"{_SUMMARISE} Above all: {rest}" if rest else _SUMMARISE
-    messages = [*talk.conversation.messages, Message(role="user", content=request)]
+    messages = [*talk.conversation.before_last(), Message(role="user", content=request)]
     op = Generate(
         input=Chat(messages=messages),
         sampling=talk.choices.sampling,
@@ -93,6 +93,11 @@ async def compact(talk: Talk, rest: str) -> Next:
     await ask(talk.connection, talk.model, op, talk.screen, answer)
     if not answer.text.strip():
         raise UsageError("the model made no summary: the conversation is as it was")
+    if answer.finish == "length" and answer.n_tokens < (op.max_tokens or 0):
+        raise UsageError(
+            "there was no room for a whole summary: the conversation is as it was",
+            hint="/undo makes room, /clear begins anew",
+        )
     before = talk.used
     talk.conversation = talk.conversation.summarised(request, answer.text.strip())
     talk.forget_size()

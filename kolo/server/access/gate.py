@@ -68,6 +68,7 @@ class Access:
         self._clock = clock
         self._watch: asyncio.TimerHandle | None = None
         self._said = ""
+        self._recording: set[asyncio.Task[None]] = set()
         self._manager: Manager | None = None
         self._visits: Visits | None = None
         host = settings.server.host
@@ -156,6 +157,8 @@ class Access:
         principal = _visit().principal
         if principal is not None:
             _check_scopes(principal, scopes)
+        if scopes == ("manage",):
+            g.managed = True
 
     async def after(self, response: Response) -> Response:
         """What every reply carries; and the audit log, before the reply is sent."""
@@ -168,9 +171,17 @@ class Access:
         if scopes and principal is not None:
             left = self.limits.headers(principal.name, principal.allowed)
             response.headers.update(left)
-            if scopes == ("manage",) and request.method not in ("GET", "HEAD", "OPTIONS"):
-                await self._record(principal, response)
+            if self._manages():
+                outcome = "ok" if response.status_code < 400 else response.status
+                await asyncio.shield(self._record(principal, outcome))
         return response
+
+    def left(self) -> None:
+        """The client of the running request has left before there was a reply; what it asked for
+        has begun."""
+        principal = _visit().principal
+        if principal is not None and self._manages():
+            self._record(principal, "the client left before it ended")
 
     def _principal(self, visit: Visit) -> Principal | None:
         secret = _secret()
@@ -185,7 +196,20 @@ class Access:
             return None
         return by_address(visit.address, self.limits, self.allowed)
 
-    async def _record(self, principal: Principal, response: Response) -> None:
+    def _manages(self) -> bool:
+        """Whether the running request may change something, so that it is written down."""
+        harmless = request.method in ("GET", "HEAD", "OPTIONS")
+        needs = self.scopes.get(request.endpoint or "")
+        return (needs == ("manage",) and not harmless) or "managed" in g
+
+    def _record(self, principal: Principal, outcome: str) -> asyncio.Task[None]:
+        """The entry is made even though the client, and with it the request, goes away."""
+        recording = asyncio.create_task(self._append(principal, outcome), name="audit")
+        self._recording.add(recording)
+        recording.add_done_callback(self._recording.discard)
+        return recording
+
+    async def _append(self, principal: Principal, outcome: str) -> None:
         if self._audit_log is None:
             return
         address = _visit().address
@@ -197,7 +221,7 @@ class Access:
                 who=principal.label + where,
                 action=f"{request.method} {request.path}",
                 subject=str(g.get("subject", "")),
-                outcome="ok" if response.status_code < 400 else response.status,
+                outcome=outcome,
             )
         except ConfigError as error:  # it was done already: whoever runs the server must know
             log.error("an action is missing in the audit log: %s", error.message)

@@ -28,6 +28,11 @@ class Allowance:
     tokens: int = 0
     window_s: float = MINUTE_S
 
+    def per_minute(self) -> Allowance:
+        """The same rates; what is not 0 stays above it."""
+        share = MINUTE_S / self.window_s
+        return Allowance(math.ceil(self.requests * share), math.ceil(self.tokens * share))
+
 
 @dataclass(slots=True)
 class Bucket:

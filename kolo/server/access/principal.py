@@ -34,11 +34,13 @@ class Principal:
 
 def by_key(key: Key, limits: Limits, allowed: Allowance) -> Principal:
     """``allowed`` but for what the key itself says."""
-    own = Allowance(
-        allowed.requests if key.requests_per_minute is None else key.requests_per_minute,
-        allowed.tokens if key.tokens_per_minute is None else key.tokens_per_minute,
-        allowed.window_s if key.requests_per_minute is None else 60.0,
-    )
+    own = allowed
+    if key.requests_per_minute is not None or key.tokens_per_minute is not None:
+        server = allowed.per_minute()
+        own = Allowance(
+            server.requests if key.requests_per_minute is None else key.requests_per_minute,
+            server.tokens if key.tokens_per_minute is None else key.tokens_per_minute,
+        )
     label = f"key {key.id} ({key.name})"
     return Principal(key.id, label, frozenset(key.scopes), limits, own, key)
 

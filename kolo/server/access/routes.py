@@ -211,7 +211,14 @@ async def clear(service: Service, body: AuthClearBody) -> Response:
 def _allowance(now: Allowance, change: RateLimiterChange) -> Allowance:
     if change.enabled is False:
         return Allowance(window_s=now.window_s)
-    window = change.window_seconds if change.window_size is UNSET else change.window_size
+    windows = {change.window_size, change.window_seconds} - {UNSET}
+    if len(windows) > 1:
+        raise BadParameter(
+            "window_size and window_seconds are the same, in seconds",
+            hint="Send one of them, or both with one value.",
+            param="rate_limiter.window_seconds",
+        )
+    window = windows.pop() if windows else UNSET
     changed = Allowance(
         now.requests if change.max_requests is UNSET else change.max_requests,
         now.tokens if change.max_tokens is UNSET else change.max_tokens,
