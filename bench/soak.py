@@ -37,6 +37,8 @@ CUT = "cut without [DONE]"
 SAMPLE_S = 10.0
 WARM_UP_SHARE = 1 / 6
 GROWTH_LIMIT_PERCENT = 5.0
+COUNT_LIMIT = 4
+"""Descriptors, threads, processes: a pool of threads is filled as it is needed."""
 SCHEMA = {
     "type": "object",
     "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer"}},
@@ -215,20 +217,20 @@ async def leaves(http: httpx2.AsyncClient, dice: random.Random) -> str:
 async def _stream(
     http: httpx2.AsyncClient, dice: random.Random, *, pause_s: float = 0.0, leave_after: int = 0
 ) -> str:
-    """Reads events until [DONE]; an error in the stream is an end too."""
+    """Reads events until [DONE], or an error, after which there is none."""
     asked = body(dice, stream=True)
     n_events = 0
     async with http.stream("POST", "/v1/chat/completions", json=asked) as reply:
         if reply.status_code != 200:
             await reply.aread()
             return outcome_of(reply)
-        said = "answered"
+        said = CUT
         async with aclosing(reply.aiter_lines()) as lines:
             async for line in lines:
                 if not line.startswith("data: "):
                     continue
                 if line == "data: [DONE]":
-                    return said
+                    return "answered"
                 event = json.loads(line.removeprefix("data: "))
                 if "error" in event:
                     said = f"in the stream: {event['error']['code']}"
@@ -237,7 +239,7 @@ async def _stream(
                     return "left"
                 if pause_s:
                     await asyncio.sleep(pause_s)
-    return CUT
+    return said
 
 
 async def looks(http: httpx2.AsyncClient, dice: random.Random) -> str:
@@ -292,9 +294,12 @@ def tell(args: argparse.Namespace, tally: Tally, readings: list[Reading]) -> Non
     report.at_most("requests without an end", len(tally.without_end), 0)
     cut = sum(found[CUT] for found in tally.outcomes.values())
     report.at_most("streams without a last event", cut, 0)
-    for name, before, after, _ in rows:
-        grown = 100 * (float(str(after)) / float(str(before)) - 1)
-        report.at_most(f"growth of {name}, percent", grown, GROWTH_LIMIT_PERCENT)
+    (_, before, after, _), *counts = rows
+    grown = 100 * (float(str(after)) / float(str(before)) - 1)
+    report.at_most("growth of memory, percent", grown, GROWTH_LIMIT_PERCENT)
+    for name, before, after, _ in counts:
+        more = float(str(after)) - float(str(before))
+        report.at_most(f"growth of {name}", more, COUNT_LIMIT)
     report.write(args.name or "soak")
 
 

@@ -29,27 +29,31 @@ __kolo_references() {
 _kolo_help() {
     _arguments -S -s \
         '(--json)--json[One JSON object]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '*:TOPIC:(exit-codes env json names output chat complete embed serve ps top load unload logs reload keys audit service pull ls show rm alias rollback verify prune bench doctor config completion path help)'
 }
 
 _kolo_path() {
     _arguments -S -s \
         '(--json)--json[An object, from name to path]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:NAME:(config data state cache runtime prefixes monitor)'
 }
 
 _kolo_completion_zsh() {
     _arguments -S -s \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_completion_uninstall() {
     _arguments -S -s \
         '(--dry-run)--dry-run[Show what would be done, and do nothing]' \
         '(--json)--json[An object, as of kolo completion install]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:SHELL:(bash zsh fish)'
 }
 
@@ -58,25 +62,29 @@ _kolo_completion_install() {
         '(--no-rc)--no-rc[Change no start-up file of the shell]' \
         '(--dry-run)--dry-run[Show what would be done, and do nothing]' \
         '(--json)--json[An object\: shell, file, rc, changed (the files), dry_run, next]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:SHELL:(bash zsh fish)'
 }
 
 _kolo_completion_fish() {
     _arguments -S -s \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_completion_bash() {
     _arguments -S -s \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_completion() {
     local curcontext=$curcontext state line
     typeset -A opt_args
     _arguments -C -S -s \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1: :->command' \
         '*:: :->rest' && return
     case $state in
@@ -104,19 +112,22 @@ _kolo_completion() {
 
 _kolo_config_schema() {
     _arguments -S -s \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_config_path() {
     _arguments -S -s \
         '(--json)--json[An object\: file, exists, and whether KOLO_CONFIG names it]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_config_validate() {
     _arguments -S -s \
         '(--json)--json[An array of objects\: place, file, line, key, what, hint]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:FILE:_files'
 }
 
@@ -124,18 +135,21 @@ _kolo_config_init() {
     _arguments -S -s \
         '(--force)--force[Although there is one, which is kept beside it]' \
         '(--json)--json[An object\: file, schema, kept]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_config_edit() {
     _arguments -S -s \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_config_unset() {
     _arguments -S -s \
         '(--json)--json[An object, as of kolo config set]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:KEY: __kolo_ask removable'
 }
 
@@ -144,7 +158,8 @@ _kolo_config_set() {
     typeset -A opt_args
     _arguments -S -s \
         '(--json)--json[An object\: key, value, former, file, line, overridden_by, server]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:KEY: __kolo_ask keys' \
         '2:VALUE:->values' && return
     case $state in
@@ -155,7 +170,8 @@ _kolo_config_set() {
 _kolo_config_get() {
     _arguments -S -s \
         '(--json)--json[The value alone, as JSON]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:KEY: __kolo_ask keys'
 }
 
@@ -165,7 +181,8 @@ _kolo_config_show() {
         '(--changed)--changed[Only those that are not at their default]' \
         '(--reveal)--reveal[Show what is secret too]' \
         '(--json)--json[An array of objects\: key, value, source and what else is known of its origin]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '*:KEY: __kolo_ask sections'
 }
 
@@ -173,7 +190,8 @@ _kolo_config() {
     local curcontext=$curcontext state line
     typeset -A opt_args
     _arguments -C -S -s \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1: :->command' \
         '*:: :->rest' && return
     case $state in
@@ -213,7 +231,8 @@ _kolo_doctor() {
         '(-q --quiet)-q[Only what is not right]' \
         '(-q --quiet)--quiet[Only what is not right]' \
         '(--json)--json[One JSON object\: healthy, kolo, findings]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_bench_show() {
@@ -221,7 +240,8 @@ _kolo_bench_show() {
         '(-o --output)-o+[How the run is written]:FORM:(table json jsonl csv md html)' \
         '(-o --output)--output=[How the run is written]:FORM:(table json jsonl csv md html)' \
         '(--json)--json[The same as -o json]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:RUN: __kolo_ask runs'
 }
 
@@ -232,7 +252,8 @@ _kolo_bench_history() {
         '(-q --quiet)-q[The names alone, of runs that have one]' \
         '(-q --quiet)--quiet[The names alone, of runs that have one]' \
         '(--json)--json[An array of objects]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:MODEL: __kolo_models'
 }
 
@@ -240,7 +261,8 @@ _kolo_bench_compare() {
     _arguments -S -s \
         '*--fail-if=[METRIC.STAT, < or >, and a change in percent from A to B or a value of B\: exit code 8 if it is so anywhere]:COND: ' \
         '(--json)--json[One JSON object, with both runs'\'' figures]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:A: __kolo_ask runs' \
         '2:B: __kolo_ask runs'
 }
@@ -295,7 +317,8 @@ _kolo_bench() {
         '(--overwrite)--overwrite[--save over a run of that name]' \
         '(--quiet)--quiet[No progress on a terminal]' \
         '(--formulas)--formulas[Say how each number is computed, and leave]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1: :->command' \
         '*:: :->rest' && return
     case $state in
@@ -325,14 +348,16 @@ _kolo_prune() {
         '(-y --yes)--yes[Do not ask first]' \
         '(--dry-run)--dry-run[Show what would be done, and do nothing]' \
         '(--json)--json[An object\: removed (kind, what, n_bytes, name, version, path), freed_bytes, dry_run]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_verify() {
     _arguments -S -s \
         '(--all-versions)--all-versions[Former versions too]' \
         '(--json)--json[An array\: name, version, file, path, state, detail]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '*:NAME: __kolo_ask stored'
 }
 
@@ -343,7 +368,8 @@ _kolo_rollback() {
         '(--to)--to=[Its id, or the beginning of it]:VERSION:->versions' \
         '(--dry-run)--dry-run[Show which version it would be, and stop there]' \
         '(--json)--json[An object\: name, version, former (the one that was in use), dry_run]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:NAME: __kolo_ask stored' && return
     case $state in
         versions) __kolo_ask versions "$line[1]" ;;
@@ -356,7 +382,8 @@ _kolo_alias() {
         '(-q --quiet)-q[Of the list, the aliases alone]' \
         '(-q --quiet)--quiet[Of the list, the aliases alone]' \
         '(--json)--json[An object, from each alias to the name of its model]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:ALIAS: __kolo_ask aliases' \
         '2:MODEL: __kolo_models'
 }
@@ -367,7 +394,8 @@ _kolo_rm() {
         '(-y --yes)--yes[Do not ask first]' \
         '(--dry-run)--dry-run[Show what would be done, and do nothing]' \
         '(--json)--json[An object\: removed (name, versions, aliases, freed_bytes), dry_run]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '*:NAME: __kolo_ask stored'
 }
 
@@ -376,7 +404,8 @@ _kolo_show() {
         '(--template)--template[The chat template alone]' \
         '(--metadata)--metadata[All metadata of the file, a line for each key]' \
         '(--json)--json[One JSON object]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:MODEL: __kolo_models'
 }
 
@@ -386,7 +415,8 @@ _kolo_ls() {
         '(-q --quiet)--quiet[The names alone]' \
         '(--rebuild)--rebuild[First make the store'\''s index anew from its folders]' \
         '(--json)--json[An array of objects, with sizes in bytes and times in seconds since 1970]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_pull() {
@@ -396,7 +426,8 @@ _kolo_pull() {
         '(--dry-run)--dry-run[Show what would be fetched, and stop there]' \
         '(--json)--json[One JSON object, at the end\: the model, or the plan of --dry-run]' \
         '(--jsonl)--jsonl[JSON lines\: the plan, how far it is, and the model]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:REF: __kolo_references'
 }
 
@@ -404,42 +435,48 @@ _kolo_service_uninstall() {
     _arguments -S -s \
         '(--user)--user[Your own service, not the machine'\''s]' \
         '(--json)--json[One JSON object\: how the service is then, as of kolo service status]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_service_stop() {
     _arguments -S -s \
         '(--user)--user[Your own service, not the machine'\''s]' \
         '(--json)--json[One JSON object\: how the service is then, as of kolo service status]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_service_status() {
     _arguments -S -s \
         '(--user)--user[Your own service, not the machine'\''s]' \
         '(--json)--json[One JSON object\: installed, enabled, state, pid, since, restarts, text, result, unit]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_service_start() {
     _arguments -S -s \
         '(--user)--user[Your own service, not the machine'\''s]' \
         '(--json)--json[One JSON object\: how the service is then, as of kolo service status]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_service_restart() {
     _arguments -S -s \
         '(--user)--user[Your own service, not the machine'\''s]' \
         '(--json)--json[One JSON object\: how the service is then, as of kolo service status]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_service_reload() {
     _arguments -S -s \
         '(--user)--user[Your own service, not the machine'\''s]' \
         '(--json)--json[One JSON object\: how the service is then, as of kolo service status]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_service_install() {
@@ -449,14 +486,16 @@ _kolo_service_install() {
         '(--now)--now[Start it too, or restart it if the unit has changed]' \
         '(--dry-run)--dry-run[Write the unit to stdout and change nothing]' \
         '(--json)--json[One JSON object\: how the service is then]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_service() {
     local curcontext=$curcontext state line
     typeset -A opt_args
     _arguments -C -S -s \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1: :->command' \
         '*:: :->rest' && return
     case $state in
@@ -490,7 +529,8 @@ _kolo_audit_verify() {
     _arguments -S -s \
         '(--head)--head=[A sum that was printed before]:SUM: ' \
         '(--json)--json[An object\: lines, head, torn]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_audit() {
@@ -500,7 +540,8 @@ _kolo_audit() {
         '(-n --last)-n+[How many]:N: ' \
         '(-n --last)--last=[How many]:N: ' \
         '(--json)--json[An array of objects, oldest first]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1: :->command' \
         '*:: :->rest' && return
     case $state in
@@ -521,7 +562,8 @@ _kolo_audit() {
 _kolo_keys_revoke() {
     _arguments -S -s \
         '(--json)--json[An array of objects\: the keys that were revoked]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '*:KEY: __kolo_ask api-keys'
 }
 
@@ -530,7 +572,8 @@ _kolo_keys_ls() {
         '(-q --quiet)-q[The ids of valid ones alone]' \
         '(-q --quiet)--quiet[The ids of valid ones alone]' \
         '(--json)--json[An array of objects]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_keys_create() {
@@ -540,7 +583,8 @@ _kolo_keys_create() {
         '(--requests-per-minute)--requests-per-minute=[Its own limit, in place of access.requests_per_minute]:N: ' \
         '(--tokens-per-minute)--tokens-per-minute=[Likewise, of prompts and answers]:N: ' \
         '(--json)--json[An object\: the key and its secret]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:NAME: '
 }
 
@@ -548,7 +592,8 @@ _kolo_keys() {
     local curcontext=$curcontext state line
     typeset -A opt_args
     _arguments -C -S -s \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1: :->command' \
         '*:: :->rest' && return
     case $state in
@@ -574,7 +619,8 @@ _kolo_reload() {
     _arguments -S -s \
         '(--url)--url=[Address of the server]:URL: __kolo_ask urls' \
         '(--json)--json[One JSON object\: file, settings, needs_restart, engines_changed, engines_removed]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_logs() {
@@ -586,7 +632,8 @@ _kolo_logs() {
         '(--url)--url=[Address of the server]:URL: __kolo_ask urls' \
         '(--json)--json[An array of objects\: level, timestamp, message]' \
         '(--jsonl)--jsonl[Such an object a line]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:ENGINE: __kolo_ask every-engine'
 }
 
@@ -596,7 +643,8 @@ _kolo_unload() {
         '(--forget)--forget[Also remove an engine that was added at run time]' \
         '(--url)--url=[Address of the server]:URL: __kolo_ask urls' \
         '(--json)--json[One JSON object\: id, unloaded (false if it was not loaded), forgotten]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:ID: __kolo_ask engines'
 }
 
@@ -613,7 +661,8 @@ _kolo_load() {
         '(--dry-run)--dry-run[Load nothing\: show what it would take, whether that fits (exit code 5 if not), and what would be unloaded for it]' \
         '(--url)--url=[Address of the server]:URL: __kolo_ask urls' \
         '(--json)--json[The engine as one JSON object, as kolo ps --json shows it]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:MODEL: __kolo_models'
 }
 
@@ -636,7 +685,8 @@ _kolo_top() {
         '(--readonly)--readonly[Without the keys that change anything]' \
         '(--theme)--theme=[Colours, such as kolo-light]:NAME: ' \
         '(--ascii)--ascii[Draw with ASCII alone]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_ps() {
@@ -645,7 +695,8 @@ _kolo_ps() {
         '(-q --quiet)--quiet[The ids alone]' \
         '(--url)--url=[Address of the server]:URL: __kolo_ask urls' \
         '(--json)--json[An array of objects, with times in seconds and sizes in bytes]' \
-        '(--help)--help[Show this message and exit]'
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]'
 }
 
 _kolo_serve() {
@@ -786,7 +837,8 @@ _kolo_serve() {
         '(--log-file)--log-file=[A file that lines are appended to]:TEXT: ' \
         '(--log-access --no-log-access)--log-access[A line for each request\: who, which path, status, bytes, how long]' \
         '(--log-access --no-log-access)--no-log-access[A line for each request\: who, which path, status, bytes, how long]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '*:MODEL: __kolo_models'
 }
 
@@ -808,7 +860,8 @@ _kolo_embed() {
         '(--retries)--retries=[Try so often again, after a pause, what may succeed then\: a server that is gone, busy or restarted, an engine that crashed]:N: ' \
         '(--local)--local[Use no server although one runs, but an engine of this command'\''s own]' \
         '(--url)--url=[Address of the server]:URL: __kolo_ask urls' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '*:TEXT: '
 }
 
@@ -846,7 +899,8 @@ _kolo_complete() {
         '(--allow-cut)--allow-cut[An answer that the length limit cut is as good as whole]' \
         '(--local)--local[Use no server although one runs, but an engine of this command'\''s own]' \
         '(--url)--url=[Address of the server]:URL: __kolo_ask urls' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:PROMPT: '
 }
 
@@ -873,7 +927,8 @@ _kolo_chat() {
         '(--seed)--seed=[Makes the draw repeatable]:S: ' \
         '(--local)--local[Use no server although one runs, but an engine of this command'\''s own]' \
         '(--url)--url=[Address of the server]:URL: __kolo_ask urls' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1:PROMPT: '
 }
 
@@ -885,7 +940,8 @@ _kolo() {
         '(--profile)--profile=[Settings of this profile over the others]:NAME: __kolo_ask profiles' \
         '(--version)--version[Show the version and leave]' \
         '(--spec)--spec[Show every command, option and exit code as JSON, and leave]' \
-        '(--help)--help[Show this message and exit]' \
+        '(-h --help)-h[Show this message and exit]' \
+        '(-h --help)--help[Show this message and exit]' \
         '1: :->command' \
         '*:: :->rest' && return
     case $state in

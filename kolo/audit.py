@@ -219,7 +219,9 @@ def _tail_of(log: IO[bytes], end: int) -> _Tail:
 
 @contextmanager
 def _locked(file: Path) -> Iterator[IO[bytes]]:
-    fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    # No link is followed: root writes here too, in a folder of the service's user.
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(file, flags, 0o600)
     with os.fdopen(fd, "r+b") as log:
         lock(fd)
         yield log

@@ -255,7 +255,9 @@ def _changing(file: Path) -> Iterator[None]:
     """One at a time changes the file (flock(2)). ConfigError if it cannot be changed at all."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # No link is followed: root comes here too, in a folder of the service's user.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(file.with_suffix(".lock"), flags, 0o600)
         try:
             lock(fd)
             give_to_owner_of(file.parent, file.with_suffix(".lock"))

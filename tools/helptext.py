@@ -69,7 +69,7 @@ class Page(NamedTuple):
 
 def pages() -> list[Page]:
     """Every command, ``kolo`` first, each before those below it."""
-    return list(_pages(root, root.context_class(root, info_name="kolo", **root.context_settings)))
+    return list(_pages(root, root.context_class(root, info_name="kolo")))
 
 
 def of_topic(write: Callable[[click.HelpFormatter], None]) -> list[Part]:

@@ -31,7 +31,7 @@ class Kept(Struct, frozen=True):
 class ResultFile:
     """A file of results, a line each, in order. One run at a time writes it; each line is written
     in one go, so that whatever ends the run leaves whole lines, and at most one torn one, which
-    is cut off when the next run opens it.
+    is cut off when the next run opens it. What is no torn result is never cut.
 
     With ``retry_failed`` the file is cut before its first error. The answers after that wait in
     ``FILE.later`` for their turn, so that nothing is lost if this run ends early too; ``finish``
@@ -116,6 +116,9 @@ class ResultFile:
                     first_failed_at = whole_bytes
                 whole_bytes += len(line) + 1
         if rest:
+            begun = b'{"index":%d,' % len(self.kept)
+            if not rest.startswith(begun[: len(rest)]):
+                raise self._stranger(len(self.kept))
             self.n_torn_bytes = len(rest)
             os.ftruncate(self._fd, whole_bytes)
         self.later = {at: line for at, line in self.later.items() if at >= len(self.kept)}
@@ -150,9 +153,13 @@ class ResultFile:
         except (msgspec.DecodeError, UnicodeDecodeError):
             kept = None
         if kept is None or kept.index != number:
-            raise UsageError(
-                f"--out: line {number + 1} of {self.path} is not the result of request {number}",
-                hint="another file, or remove this one",
-                param="--out",
-            )
+            raise self._stranger(number)
         self.kept.append(kept)
+
+    def _stranger(self, number: int) -> UsageError:
+        """A line that no run has written: the file is somebody's, and stays as it is."""
+        return UsageError(
+            f"--out: line {number + 1} of {self.path} is not the result of request {number}",
+            hint="another file, or remove this one",
+            param="--out",
+        )

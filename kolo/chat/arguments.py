@@ -50,14 +50,13 @@ async def mentioned_files(talk: Talk, begun: str) -> list[str]:
 
 def _files(begun: str) -> list[str]:
     head, slash, start = begun.rpartition("/")
-    folder = Path(f"{head}{slash}" or ".").expanduser()
     found = []
     try:
-        for path in folder.iterdir():
+        for path in Path(f"{head}{slash}" or ".").expanduser().iterdir():
             if path.name.startswith(start) and (start or not path.name.startswith(".")):
                 found.append(f"{head}{slash}{path.name}{'/' if path.is_dir() else ''}")
                 if len(found) == MAX_FILES:
                     break
-    except OSError:
+    except (OSError, RuntimeError):  # the latter for the home of nobody who is known
         return []
     return sorted(found)

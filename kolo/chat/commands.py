@@ -198,16 +198,20 @@ def find(name: str) -> Command | None:
 
 
 def help_text(about: str = "", columns: int = 0) -> str:
-    """The table of commands and keys, or the line of one command; not wider than ``columns``
-    unless that is too narrow for a table."""
+    """The table of commands and keys, or the line of one command; not wider than ``columns``."""
     one = find(f"/{about.lstrip('/')}") if about else None
     if one is not None:
         return f"  {', '.join(one.names)} {one.args}\n  {one.help}"
     rows = [(f"{', '.join(each.names)} {each.args}".rstrip(), each.help) for each in COMMANDS]
     rows += KEYS
     width = max(len(left) for left, _ in rows)
-    room = max(columns - width - 5, MIN_HELP_CELLS) if columns else 1000
+    room = columns - width - 5 if columns else 1000
     lines = []
+    if room < MIN_HELP_CELLS:  # what each does goes below it
+        room = max(columns - 7, MIN_HELP_CELLS)
+        for left, right in rows:
+            lines += [f"  {left}", *(f"      {each}" for each in textwrap.wrap(right, room))]
+        return "\n".join(lines)
     for left, right in rows:
         first, *more = textwrap.wrap(right, room)
         lines += [f"  {left:{width}}  {first}", *(f"{'':{width + 4}}{each}" for each in more)]

@@ -28,8 +28,8 @@ def check_exposure(settings: Settings, paths: Paths) -> None:
                 if access.require_key == "never"
                 else "there is no API key that would tell who may"
             ),
-            hint="--allow-unauthenticated if that is what you want, kolo keys create NAME, or "
-            "--host 127.0.0.1",
+            hint="kolo keys create NAME, --host 127.0.0.1, or --allow-unauthenticated if that is "
+            "what you want",
         )
 
 

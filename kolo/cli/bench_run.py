@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 import kolo
 from kolo.beacon import find_server
+from kolo.beacon import key_for as key_of_server
 from kolo.bench.acquaint import Address, Manner, acquaint
 from kolo.bench.client import Client
 from kolo.bench.host import Hindrances, file_sha256, read_host
@@ -227,7 +228,8 @@ class _Setting:
         if engine is None:
             talk(f"the server at {url} does not have {self.model}", faint=True)
             return None
-        return Address(name=OWN, url=url, kind="kolo", model=engine.engine_id, api_key=self.api_key)
+        key = self.api_key or key_of_server(url)
+        return Address(name=OWN, url=url, kind="kolo", model=engine.engine_id, api_key=key)
 
     async def _meet(self, address: Address, run: Run, held: AsyncExitStack) -> Client:
         self.ticker.say(f"asking {address.name} at {address.url}")

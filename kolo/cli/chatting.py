@@ -230,12 +230,12 @@ def toolbar(talk: Talk) -> str:
 
 def _list(shelf: Shelf, *, quiet: bool, as_json: bool) -> int:
     saved = shelf.saved()
-    if as_json:
-        print_json(saved)
-        return 0
     if quiet:
         for one in saved:
             click.echo(printable(one.name))
+        return 0
+    if as_json:
+        print_json(saved)
         return 0
     now = time.time()
     print_grid(

@@ -18,7 +18,7 @@ ENVIRONMENT: dict[str, str] = {
     "KOLO_DEBUG": "1 shows the traceback with an error.",
     "XDG_CONFIG_HOME": "And XDG_DATA_HOME, XDG_STATE_HOME, XDG_CACHE_HOME, XDG_RUNTIME_DIR: where "
     "folders are.",
-    "VISUAL": "And EDITOR: what 'kolo config edit' and /edit in a chat open.",
+    "VISUAL": "And EDITOR: what 'kolo config edit' and Ctrl-G in a chat open.",
     "HF_HOME": "And HF_HUB_CACHE: where the Hugging Face cache is.",
     "HF_TOKEN": "Token for the Hugging Face hub, before that of 'hf auth login'.",
     "HF_ENDPOINT": "A mirror of the Hugging Face hub.",

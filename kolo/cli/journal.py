@@ -23,6 +23,7 @@ from kolo.cli.output import Status, look, talk
 from kolo.config import LogSettings
 from kolo.errors import ConfigError
 from kolo.server.recent import ACCESS
+from kolo.whole import NO_ROOM
 
 ROOT = "kolo"
 LEVELS = {
@@ -241,10 +242,13 @@ def _is_journal(stream: TextIO | None, env: Mapping[str, str]) -> bool:
 
 @contextmanager
 def _to_nobody() -> Iterator[None]:
-    """A terminal that is gone is no reason to stop serving: from then on nobody is told."""
+    """A terminal that is gone is no reason to stop serving: from then on nobody is told. A disk, or
+    a pipe, that is full costs what would be said now."""
     try:
         yield
-    except OSError:
+    except OSError as error:
+        if error.errno in (*NO_ROOM, errno.EAGAIN):
+            return
         nothing = os.open(os.devnull, os.O_WRONLY)
         for fd in (1, 2):
             os.dup2(nothing, fd)

@@ -21,6 +21,7 @@ from kolo.keys import SCOPES, Key, Scope, add_key, keys_file, new_key, read_keys
 from kolo.units import parse_duration
 
 _RATE = click.IntRange(0, 10**12)
+_LATEST = datetime.max.replace(tzinfo=UTC).timestamp()
 
 
 @click.command(
@@ -163,9 +164,10 @@ def _moment(text: str, now: float) -> float:
             raise BadParameter(
                 f"--expires {text!r} is no time", hint="90d, 12h, or 2030-01-31", param="--expires"
             ) from None
-    if moment <= now:
+    if not now < moment < _LATEST:
+        what = "that is over" if moment <= now else "no date is as late as that"
         raise BadParameter(
-            f"--expires {text}: that is over", hint="90d, 12h, or 2030-01-31", param="--expires"
+            f"--expires {text}: {what}", hint="90d, 12h, or 2030-01-31", param="--expires"
         )
     return moment
 

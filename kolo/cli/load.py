@@ -45,9 +45,18 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 @click.option(
     "--id", type=Text(), metavar="ID", help="Load it as another engine, known by this name."
 )
-@click.option("--ctx", type=int, metavar="N", help="Tokens of context for each request.")
-@click.option("--parallel", type=int, metavar="N", help="Requests answered at the same time.")
-@click.option("--gpu-layers", type=int, metavar="N", help="Layers on GPUs; -1 is all.")
+@click.option(
+    "--ctx", type=click.IntRange(8, 2**27), metavar="N", help="Tokens of context for each request."
+)
+@click.option(
+    "--parallel",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Requests answered at the same time.",
+)
+@click.option(
+    "--gpu-layers", type=click.IntRange(-1, 10_000), metavar="N", help="Layers on GPUs; -1 is all."
+)
 @click.option("--pin", is_flag=True, help="Never unload it to make room, nor when idle.")
 @click.option(
     "--ttl",

@@ -55,6 +55,8 @@ def command(
 
     Without a server, what engines of this machine have said is read from their files.
     """
+    if as_json and jsonl:
+        raise click.UsageError("--json and --jsonl exclude each other")
     if follow and as_json:
         raise click.UsageError("--json ends with a bracket: with -f use --jsonl.")
     settings = load_settings()

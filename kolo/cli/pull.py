@@ -111,7 +111,8 @@ def _unknown(reference: str, store: Store) -> ModelNotFound:
     from difflib import get_close_matches
 
     near = get_close_matches(reference, store.models(), n=1)
-    hint = f"kolo pull {near[0]}" if near else f"kolo pull ollama:{reference}, or OWNER/REPO"
+    new = f"kolo pull ollama:{reference}, or OWNER/REPO of the Hugging Face hub"
+    hint = f"{new}; here is {near[0]}" if near else new
     return ModelNotFound(
         f"{reference!r} is no name in the store, no file and no reference",
         hint=hint,

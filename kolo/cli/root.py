@@ -12,6 +12,25 @@ from kolo import __version__
 from kolo.cli import COMMANDS
 from kolo.cli.formatter import Context, Formatter
 
+ELSEWHERE = {
+    "run": "chat",
+    "stop": "unload",
+    "list": "ls",
+    "models": "ls",
+    "info": "show",
+    "inspect": "show",
+    "delete": "rm",
+    "remove": "rm",
+    "download": "pull",
+    "get": "pull",
+    "start": "serve",
+    "server": "serve",
+    "status": "ps",
+    "generate": "complete",
+    "settings": "config",
+}
+"""What programs like this one call it, so that nobody who types ``run`` is told of ``prune``."""
+
 
 class Command(click.Command):
     """A command whose help begins with ``examples``: pairs of a command line and what it does.
@@ -77,7 +96,8 @@ def unknown(kind: str, name: str, known: list[str], parent: str) -> Exception:
 
     from kolo.errors import UsageError
 
-    near = get_close_matches(name, known, n=1)
+    elsewhere = ELSEWHERE.get(name) if parent == "kolo" else None
+    near = [elsewhere] if elsewhere else get_close_matches(name, known, n=1)
     hint = f"{parent} {near[0]}, or 'kolo --help' for all" if near else "kolo --help"
     return UsageError(f"no such {kind}: {name!r}", hint=hint)
 

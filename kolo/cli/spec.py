@@ -20,7 +20,7 @@ def spec(ctx: click.Context) -> Tree:
     top = ctx.find_root()
     return Tree(
         version=__version__,
-        command=spec_of(top.command, click.Context(top.command, info_name="kolo")),
+        command=spec_of(top.command, top.command.context_class(top.command, info_name="kolo")),
         exit_codes={str(code): meaning for code, meaning in EXIT_CODES.items()},
         environment=ENVIRONMENT,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,7 @@ from typing import NamedTuple
 from kolo.config.problems import Problem, as_error
 from kolo.config.reading import Reading, find_file, read_settings
 from kolo.errors import ConfigError
-from kolo.whole import replace_text, write_whole
+from kolo.whole import lock, replace_text, write_whole
 
 READABLE_BY_OTHERS = 0o077
 
@@ -101,7 +100,10 @@ def _held(file: Path) -> Iterator[None]:
     except OSError as error:
         raise _cannot(file, error) from error
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            lock(fd)
+        except OSError as error:
+            raise _cannot(file, error) from error
         yield
     finally:
         os.close(fd)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 WINDOW_S = 300.0
 """A failure this long after the pause of the one before counts as the first again."""
+STEADY_S = 30.0
+"""So does that of a worker that was up for so long: what ends it now is not what ended the last."""
 
 
 class Backoff:
@@ -17,11 +21,17 @@ class Backoff:
         self._first_s = first_s
         self._max_s = max_s
         self._until_s = 0.0
+        self._up_since_s = math.inf
+
+    def up(self, now_s: float) -> None:
+        """A worker has loaded."""
+        self._up_since_s = now_s
 
     def failed(self, now_s: float) -> None:
         """Count a failure."""
-        if now_s - self._until_s > WINDOW_S:
+        if now_s - self._until_s > WINDOW_S or now_s - self._up_since_s > STEADY_S:
             self.failures = 0
+        self._up_since_s = math.inf
         self.failures += 1
         doublings = min(self.failures - 2, 64)
         pause_s = min(self._first_s * 2.0**doublings, self._max_s) if doublings >= 0 else 0.0

@@ -250,6 +250,7 @@ class Entry:
             self._lose(internal(error))
         else:
             self._settle("loaded")
+            self.backoff.up(self.around.clock())
             self.measure()
             self._outcome.set_result(self.engine)
             tell(self.around.sink.loaded, self.id, self.engine.info, self.engine.load_ms)

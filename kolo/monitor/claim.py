@@ -8,7 +8,6 @@ start at once take turns by a lock on the folder.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import socket
 import stat
@@ -17,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kolo.errors import ConfigError
+from kolo.whole import lock
 
 BACKLOG = 64
 MAX_PATH_BYTES = 107
@@ -78,7 +78,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """Nobody else claims a path in ``folder`` meanwhile."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        lock(fd)
         yield
     finally:
         os.close(fd)

@@ -65,17 +65,24 @@ class Connection(TCPServer):
 
     async def run(self) -> None:
         if not self._crowd.enter(self):
-            if self.writer.get_extra_info("ssl_object") is None:
-                self.writer.write(_FULL)
-            self._linger()
-            await self._read_data()
-            await self._close()
+            with self._crowd.turning_away() as politely:
+                await self._turn_away(politely=politely)
             return
         try:
             await super().run()
         finally:
             self._crowd.left(self)
             self._stop_timer()
+
+    async def _turn_away(self, *, politely: bool) -> None:
+        if politely:
+            if self.writer.get_extra_info("ssl_object") is None:
+                self.writer.write(_FULL)
+            self._linger()
+            await self._read_data()
+        else:
+            self.writer.transport.abort()
+        await self._close()
 
     def leave(self) -> None:
         """Nothing is under way: close."""

@@ -9,12 +9,18 @@ Thousands that connect and say nothing thus cost nobody his place.
 from __future__ import annotations
 
 import resource
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
-RESERVED_FILES = 256
+OTHER_FILES = 128
 """Descriptors for all else: workers, files, downloads, the monitor."""
+BURST = 1024
+LEAST_BURST = 128
+RESERVED_FILES = OTHER_FILES + LEAST_BURST
 LEAST = 16
+MOST_TOLD = 64
+"""Connections that are told at one time that there is no room; any more are just closed."""
 
 
 class Member(Protocol):
@@ -28,6 +34,7 @@ class Crowd:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.turned_away = 0
+        self._told = 0
         self._all: set[Member] = set()
         self._silent: dict[Member, None] = {}
         self._idle: dict[Member, None] = {}
@@ -43,6 +50,15 @@ class Crowd:
             return False
         self._all.add(member)
         return True
+
+    @contextmanager
+    def turning_away(self) -> Iterator[bool]:
+        """For as long as one that did not enter is still there; whether it can be told why."""
+        self._told += 1
+        try:
+            yield self._told <= MOST_TOLD
+        finally:
+            self._told -= 1
 
     def waits(self, member: Member, *, silent: bool) -> None:
         """``member`` has nothing under way; ``silent``: it never had."""
@@ -80,7 +96,7 @@ def room_for(wanted: int) -> int:
     """How many connections there can be, of ``wanted``: each takes a descriptor, of which this
     process gets as many as it may have (getrlimit(2))."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted + RESERVED_FILES
+    needed = wanted + BURST + OTHER_FILES
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return wanted
     most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
@@ -88,3 +104,15 @@ def room_for(wanted: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         soft = most
     return max(min(wanted, soft - RESERVED_FILES), LEAST)
+
+
+def burst_for(limit: int) -> int:
+    """How many connections are accepted in one go, where there may be ``limit``.
+
+    Each has a descriptor before those that give way have closed theirs, and asyncio tries as many
+    times over when there is none left.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return BURST
+    return max(min(BURST, soft - limit - OTHER_FILES), LEAST)

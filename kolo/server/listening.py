@@ -8,20 +8,24 @@ import os
 import socket
 import ssl
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from kolo.errors import ConfigError
 from kolo.server.connection import Bounded
-from kolo.server.crowd import Crowd, room_for
+from kolo.server.crowd import BURST, Crowd, burst_for, room_for
 from kolo.server.options import Options
 
-BACKLOG = 1024
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2, those that RFC 9113 (HTTP/2) does not forbid; TLS 1.3 has its own."""
 RENEWAL_S = 10.0
 """How often it is looked whether the certificate was renewed."""
 NO_HOST = "none"
+NO_MORE = "socket.accept() out of system resource"
+"""What asyncio says each time a connection finds no descriptor, memory or buffer."""
+NO_MORE_EVERY_S = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +75,7 @@ class Listening:
         # would wait for ever for somebody to take it.
         config.max_app_queue_size = 0
         config.workers = 1
-        config.backlog = BACKLOG
+        config.backlog = burst_for(self.crowd.limit)
         config.keep_alive_max_requests = 1 << 30
         config.include_server_header = False
         config.accesslog = None
@@ -146,11 +150,33 @@ def _tls_context(options: Options) -> ssl.SSLContext:
     return context
 
 
+@contextmanager
+def scarcity_told() -> Iterator[None]:
+    """Connections that cannot be accepted are told of now and then, not hundreds of times."""
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    told_s = -NO_MORE_EVERY_S
+
+    def tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal told_s
+        if context.get("message") != NO_MORE:
+            (before or type(loop).default_exception_handler)(loop, context)
+        elif loop.time() - told_s >= NO_MORE_EVERY_S:
+            told_s = loop.time()
+            log.warning("a connection cannot be accepted: %s", context.get("exception"))
+
+    loop.set_exception_handler(tell)
+    try:
+        yield
+    finally:
+        loop.set_exception_handler(before)
+
+
 def _bind(host: str, port: int) -> socket.socket:
     """A listening socket. IPv4 where a name has both: what it prints is what it listens on."""
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-    return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    return socket.create_server(address[:2], family=family, backlog=BURST)
 
 
 def _bind_unix(path: Path, mode: int) -> socket.socket:
@@ -162,7 +188,7 @@ def _bind_unix(path: Path, mode: int) -> socket.socket:
         os.fchmod(sock.fileno(), mode)  # so that it is open to no one else from the first moment
         sock.bind(str(path))
         path.chmod(mode)
-        sock.listen(BACKLOG)
+        sock.listen(BURST)
     except OSError as error:
         sock.close()
         raise ConfigError(

@@ -17,7 +17,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 
 from kolo.server import connection
 from kolo.server.app import App
-from kolo.server.listening import Listening
+from kolo.server.listening import Listening, scarcity_told
 
 FAREWELL_S = 5.0
 """For the last events of streams that were failed to be sent."""
@@ -57,7 +57,7 @@ async def serve(
     listening = Listening(options)
     config = listening.config()
     config.graceful_timeout = CLOSE_S
-    with _signals(stop) as stop:
+    with _signals(stop) as stop, scarcity_told():
         closing = asyncio.Event()
         serving = asyncio.create_task(
             hypercorn_serve(app, config, shutdown_trigger=closing.wait), name="serve"

@@ -5,11 +5,15 @@ are in ``tests/server/test_access_bad_input.py``."""
 from __future__ import annotations
 
 import json
+import os
 import resource
+import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -113,6 +117,47 @@ def test_a_thousand_that_say_nothing_cost_nobody_a_place(env: dict[str, str]) ->
             healthy(server)
             assert clients[0].recv(1) == b"", "the most silent one gave way"
         healthy(server)
+
+
+class Narrow(Server):
+    """A server that may have no more than 400 descriptors, as in a narrow container."""
+
+    def __init__(self, env: dict[str, str]) -> None:
+        line = f"ulimit -n 400; exec {sys.executable} -m kolo serve --port 0"
+        self.process = subprocess.Popen(
+            ["bash", "-c", line],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+            cwd=env["HOME"],
+        )
+        self.said = ""
+        self.url = ""
+
+
+def test_more_at_once_than_there_are_descriptors_for_keep_nobody_out(env: dict[str, str]) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2 * N_SILENT:
+        pytest.skip(f"this machine allows {hard} descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * N_SILENT), hard))
+    two_engines(env, '[server]\nheader_timeout = "0s"')
+    with Narrow(env) as server, Stream(server) as witness:
+        at = urlsplit(server.url)
+        os.kill(server.pid, signal.SIGSTOP)  # so that all are there at once
+        with ExitStack() as crowd:
+            for _ in range(N_SILENT - 100):
+                client = crowd.enter_context(socket.socket())
+                client.setblocking(False)
+                with suppress(BlockingIOError):
+                    client.connect((at.hostname, at.port))
+            os.kill(server.pid, signal.SIGCONT)
+            witness.went_on()
+            healthy(server)
+            witness.went_on()
+        healthy(server)
+        assert server.stop() == 0
+    assert "Traceback" not in server.said
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,16 @@ def test_the_server_that_runs_is_used_and_left_alone(kolo: Kolo, server: Server)
     assert server.process.poll() is None
 
 
+def test_the_server_of_this_machine_is_measured_without_a_key(
+    kolo: Kolo, env: dict[str, str]
+) -> None:
+    assert kolo("keys", "create", "laptop").returncode == 0
+    with Server(env) as server:
+        done = kolo("bench", *TINY, "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["targets"][0]["url"] == server.url
+
+
 def test_every_workload_has_its_answers(kolo: Kolo, server: Server) -> None:
     kinds = ("prefix", "chat", "interference", "mixed", "json")
     sizes = ("--prefix-tokens", "64", "--long-tokens", "256", "--turns", "2")

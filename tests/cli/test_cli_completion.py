@@ -226,6 +226,12 @@ def offers(kolo: Kolo, *args: str, **more: str) -> list[str]:
     return [line.partition("\t")[0] for line in done.stdout.splitlines()]
 
 
+def test_what_is_found_before_time_is_up_is_offered(kolo: Kolo, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "index.json")  # nobody ever writes to it
+    more = {"KOLO_STORE_DIR": str(tmp_path), "KOLO_COMPLETION_TIMEOUT": "3"}
+    assert "guide" in offers(kolo, "models", **more)
+
+
 def test_the_models_are_those_that_ls_shows_and_their_aliases(
     kolo: Kolo, env: dict[str, str], tmp_path: Path
 ) -> None:

@@ -254,6 +254,21 @@ def test_init_writes_the_example_and_its_schema_once(kolo: Kolo, file: Path) -> 
     assert file.read_text() == example_text()
 
 
+def test_what_init_replaces_is_kept_each_time_and_from_others_as_before(
+    kolo: Kolo, file: Path
+) -> None:
+    assert kolo("config", "init").returncode == 0
+    kept = {}
+    for text in (b"# \xff\n", b"# second\n"):
+        file.write_bytes(text)
+        file.chmod(0o600)
+        done = kolo("config", "init", "--force", "--json")
+        kept[Path(json.loads(done.stdout)["kept"])] = text
+    assert len(kept) == 2
+    for path, text in kept.items():
+        assert (path.read_bytes(), path.stat().st_mode & 0o777) == (text, 0o600)
+
+
 def test_validate_names_every_problem_on_a_line_of_its_own(
     kolo: Kolo, file: Path, tmp_path: Path
 ) -> None:

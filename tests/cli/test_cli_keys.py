@@ -63,6 +63,7 @@ def test_what_is_listed_is_what_was_made_and_revoked(kolo: Kolo) -> None:
         (["create", "x", "--scope", "root"], "root"),
         (["create", "x", "--expires", "soon"], "is no time"),
         (["create", "x", "--expires", "2001-01-01"], "that is over"),
+        (["create", "x", "--expires", "999999999d"], "no date is as late"),
         (["revoke", "nobody"], "no keys are named"),
     ],
 )

@@ -275,7 +275,7 @@ def test_a_typo_in_the_settings_is_told_with_its_place(
 
 
 def test_a_worker_that_is_stopped_is_ended_and_its_requests_are_told(env: dict[str, str]) -> None:
-    with Server(env, "guide", "--ctx", "200000", "--manager-hang-timeout", "8s") as server:
+    with Server(env, "guide", "--ctx", "200000", "--manager-hang-timeout", "20s") as server:
         server.until("guide loaded")
         stream = Stream(server, "/v1/completions", {"prompt": "a", "max_tokens": 90_000})
         assert stream.began.wait(PATIENCE_S)

@@ -13,6 +13,7 @@ import pytest
 from kolo import __version__
 from kolo.cli import COMMANDS, main
 from kolo.cli.boundary import EXIT_CODES
+from kolo.cli.root import ELSEWHERE
 
 HEAVY = {
     "asyncio", "llama_cpp", "numpy", "msgspec", "textual", "prompt_toolkit", "quart", "hypercorn",
@@ -70,6 +71,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["complet"], "error: no such command: 'complet'\n  try: kolo complete, or 'kolo --help'"),
         (["xyzzy"], "error: no such command: 'xyzzy'\n  try: kolo --help\n"),
+        (
+            ["run", "m"],
+            "error: no such command: 'run'\n  try: kolo chat, or 'kolo --help' for all\n",
+        ),
         (["help", "exit-code"], "error: no such topic: 'exit-code'\n  try: kolo help exit-codes"),
         (["complete", "--tmep", "1"], "error: no such option: --tmep\n  try: --temp"),
         (["complete", "a", "b"], "error: got unexpected extra argument (b)\n  try: kolo complete"),
@@ -148,3 +153,8 @@ def test_a_reader_that_goes_away_is_no_error(env: dict[str, str]) -> None:
     )
     assert done.returncode in (0, 141)  # 0 when the pipe took it all before its reader left
     assert done.stderr == b""
+
+
+def test_what_others_call_a_command_leads_to_one_that_there_is() -> None:
+    assert set(ELSEWHERE.values()) <= set(COMMANDS)
+    assert not set(ELSEWHERE) & set(COMMANDS)

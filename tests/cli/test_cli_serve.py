@@ -192,7 +192,7 @@ def test_it_says_what_it_does_on_a_socket_of_its_owner(env: dict[str, str], kolo
 def test_beyond_this_machine_only_when_it_is_said(env: dict[str, str], kolo: Kolo) -> None:
     done = kolo("serve", "--host", "0.0.0.0", "--port", "0")
     assert done.returncode == 2
-    assert "try: --allow-unauthenticated if that is what you want" in done.stderr
+    assert "try: kolo keys create NAME, --host 127.0.0.1, or --allow-unauthenticated" in done.stderr
     with Server(env, "--host", "0.0.0.0", "--allow-unauthenticated") as server:
         assert server.url.startswith("http://127.0.0.1:")
         server.until("whoever can reach this machine can use it")

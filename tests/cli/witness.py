@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from cli_server import PATIENCE_S, Server
@@ -18,13 +19,15 @@ from running import workers_of
 GUIDE = str(files("kolo.models") / "data" / "guide.gguf")
 
 
-def two_engines(env: dict[str, str], more: str = "", **params: int) -> None:
-    """Settings with ``other`` beside ``guide``, of the same file."""
+def two_engines(env: dict[str, str], more: str = "") -> None:
+    """Settings with ``other`` beside ``guide``, of the same file. An answer of ``guide`` can be so
+    long that it does not end before something happens to it."""
     file = Path(env["XDG_CONFIG_HOME"]) / "kolo" / "config.toml"
     file.parent.mkdir(parents=True, exist_ok=True)
-    engine = {"ctx": 2048, "threads": 1, **params}
-    rows = "\n".join(f"{key} = {value}" for key, value in engine.items())
-    file.write_text(f'{more}\n[engine]\n{rows}\n[models.other]\npath = "{GUIDE}"\n')
+    file.write_text(
+        f"{more}\n[engine]\nctx = 20_000\nthreads = 1\n"
+        f'[models.other]\npath = "{GUIDE}"\nctx = 2048\n'
+    )
 
 
 def until(condition: Callable[[], Any]) -> None:
@@ -71,6 +74,9 @@ class Stream(threading.Thread):
                 self._read()
         except Exception as error:  # told to the test
             self.failure = error
+            if isinstance(error, HTTPError):
+                with error:
+                    self.last = error.read()
 
     def _read(self) -> None:
         with urlopen(self._request, timeout=PATIENCE_S) as response:
@@ -88,10 +94,10 @@ class Stream(threading.Thread):
         assert self.n_events >= wanted, (self.failure, self.last)
 
     def ended_with(self) -> str:
-        """The code of the error that was its last event."""
+        """The code of the error that was its last event, or the answer to one more request."""
         self.join(PATIENCE_S)
         assert not self.is_alive(), "a stream without an end"
-        assert self.failure is None, self.failure
+        assert self.failure is None or isinstance(self.failure, HTTPError), self.failure
         code: str = json.loads(self.last)["error"]["code"]
         return code
 

@@ -19,6 +19,7 @@ from serving import ENDLESS, FAKE, Served, events, fake, house, served
 
 from kolo.keys import revoke_key
 from kolo.manager.engine import Engine
+from kolo.server import crowd
 
 PATIENCE_S = 60.0
 """For what must happen; on a machine that does much else beside it."""
@@ -329,6 +330,23 @@ async def test_where_all_are_at_work_a_new_one_is_told_to_come_again(tmp_path: P
             assert reply.startswith(b"HTTP/1.1 503")
             assert b"Retry-After: " in reply
             assert b"too_many_connections" in reply
+        for _, writer in busy:
+            writer.transport.abort()
+        await in_flight(at, 0)
+        await healthy_after_endless(at)
+
+
+async def test_where_too_many_would_have_to_be_told_so_they_are_just_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowd, "MOST_TOLD", 0)
+    async with running(tmp_path, ENDLESS, ctx=1 << 24, max_connections=16) as at:
+        busy = [await asyncio.open_connection("127.0.0.1", at.port) for _ in range(16)]
+        for _, writer in busy:
+            writer.write(post(asked(ignore_eos=True)))
+        await in_flight(at, 16)
+        async with wire(at) as late:
+            assert await late.closed()
         for _, writer in busy:
             writer.transport.abort()
         await in_flight(at, 0)

@@ -157,6 +157,10 @@ async def test_kolosal_changes_the_rate_and_the_pages(tmp_path: Path, keys: Keys
         ({"rate_limiter": {"max_request": 1}}, "rate_limiter.max_request"),
         ({"rate_limiter": {"max_requests": -1}}, "rate_limiter.max_requests"),
         ({"rate_limiter": {"enabled": True}}, "rate_limiter.max_requests"),
+        (
+            {"rate_limiter": {"window_size": 5, "window_seconds": 6}},
+            "rate_limiter.window_seconds",
+        ),
         ({"api_key": {"api_keys": ["secret"]}}, "api_key.api_keys"),
         ({"api_key": {"header_name": "X-Mine"}}, "api_key.header_name"),
         ({"cors": {"allowed_origins": ["*"], "allow_credentials": True}}, "cors"),

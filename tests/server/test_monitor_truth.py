@@ -26,7 +26,7 @@ from kolo.snapshot import Snapshot, Window
 from kolo.types import LoadParams
 
 TOLERANCE = 0.05
-TRIES = 4
+TRIES = 6
 TOGETHER_S = 0.0005
 """Lines that follow each other so closely were sent at once."""
 MEASURING = Path(__file__).with_name("measuring.py")
@@ -106,8 +106,8 @@ def check_distributions(window: Window, seen: Seen, *, percentiles: bool) -> Non
         (window.itl_ms, seen.itl_ms),
         (window.e2e_ms, seen.e2e_ms),
     ):
-        # Of tokens that come in one read at the end of an answer the client cannot tell the gap.
-        assert len(values) <= summary.n == near(len(values))
+        # Of tokens that come in one read neither side can tell the gap, and reads differ.
+        assert summary.n == near(len(values))
         assert summary.mean == near(mean(values))
         if percentiles:
             check_percentile(summary.p50, values, 0.5)

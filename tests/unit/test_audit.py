@@ -175,6 +175,14 @@ def test_a_log_that_cannot_be_written_is_said(log: Path) -> None:
         write(log, 1)
 
 
+def test_a_link_in_its_place_is_not_followed(log: Path, tmp_path: Path) -> None:
+    log.parent.mkdir()
+    log.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="cannot write"):
+        write(log, 1)
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_a_lock_that_nobody_lets_go_of_is_said(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(log, 1)
     monkeypatch.setattr(whole, "LOCK_S", 0.0)

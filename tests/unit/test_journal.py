@@ -126,3 +126,32 @@ def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "still here\n"), done.stderr
     assert done.stderr == f"{path} cannot be written: No space left on device\n"
     assert path.read_text().count("x" * 400) == 1
+
+
+FULL_AND_THEN_NOT = """
+import logging, os
+from kolo.cli.journal import journal
+from kolo.config import LogSettings
+log = logging.getLogger("kolo.test")
+with journal(LogSettings()):
+    for _ in range(2):
+        log.info("x" * 400)
+    os.ftruncate(2, 0)
+    log.info("later")
+"""
+
+
+def test_stderr_on_a_disk_that_was_full_is_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "stderr"
+    with path.open("a") as stderr:
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", FULL_AND_THEN_NOT],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            timeout=60,
+            check=False,
+            preexec_fn=_small_files,
+            env={**os.environ},
+        )
+    assert done.returncode == 0
+    assert "later" in path.read_text()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kolo.errors import Busy, OutOfMemory
-from kolo.manager.backoff import WINDOW_S, Backoff
+from kolo.manager.backoff import STEADY_S, WINDOW_S, Backoff
 from kolo.manager.budget import (
     ENGINES,
     HOST,
@@ -157,6 +157,18 @@ def test_the_first_failure_costs_nothing_then_pauses_double_up_to_a_bound() -> N
         pauses.append(backoff.wait_s(now))
         now += backoff.wait_s(now)
     assert pauses == [0, 1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_worker_that_was_up_for_a_while_begins_anew() -> None:
+    backoff, now_s = Backoff(1.0, 30.0), 0.0
+    for _ in range(5):
+        backoff.up(now_s)
+        now_s += STEADY_S + 1
+        backoff.failed(now_s)
+        assert backoff.wait_s(now_s) == 0.0
+    backoff.up(now_s)
+    backoff.failed(now_s + 1)
+    assert backoff.wait_s(now_s + 1) == 1.0
 
 
 def test_a_pause_runs_out_and_a_quiet_time_forgives() -> None:

@@ -99,6 +99,13 @@ def test_what_is_not_there_says_what_to_do(
     assert caught.value.hint.startswith(hint)
 
 
+def test_a_name_of_one_registry_is_not_that_of_another(settings: Settings, tmp_path: Path) -> None:
+    put(need_store(settings), "mine", model(tmp_path, 5), source="oci:mine.example/x:1")
+    assert resolve("oci:mine.example/x:1", settings).id == "mine"
+    with pytest.raises(ModelNotFound):
+        resolve("oci:other.example/x:1", settings)
+
+
 def test_the_beginning_of_several_names_lists_them(settings: Settings, store: Store) -> None:
     store.remove("qwen2.5:latest")
     with pytest.raises(BadParameter) as caught:

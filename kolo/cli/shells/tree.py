@@ -51,7 +51,7 @@ def read_tree() -> Node:
     """The whole command line. Imports every command."""
     from kolo.cli.root import root
 
-    return _node(root, click.Context(root, info_name="kolo"))
+    return _node(root, root.context_class(root, info_name="kolo"))
 
 
 def _node(command: click.Command, ctx: click.Context) -> Node:
@@ -63,7 +63,9 @@ def _node(command: click.Command, ctx: click.Context) -> Node:
         for name in command.list_commands(ctx):
             child = command.get_command(ctx, name)
             if child is not None and not child.hidden:
-                children.append(_node(child, click.Context(child, info_name=name, parent=ctx)))
+                children.append(
+                    _node(child, child.context_class(child, info_name=name, parent=ctx))
+                )
     return Node(
         path=path,
         help=_line(command.get_short_help_str(200)),
