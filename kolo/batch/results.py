@@ -17,6 +17,8 @@ from kolo.errors import UsageError
 from kolo.whole import write_whole
 
 READ_BYTES = 1 << 20
+BEGINS = b'{"index":0'
+"""A file of results; a crash of the machine may leave zeros instead."""
 
 
 class Kept(Struct, frozen=True):
@@ -31,7 +33,7 @@ class Kept(Struct, frozen=True):
 class ResultFile:
     """A file of results, a line each, in order. One run at a time writes it; each line is written
     in one go, so that whatever ends the run leaves whole lines, and at most one torn one, which
-    is cut off when the next run opens it. What is no torn result is never cut.
+    is cut off when the next run opens it. A file that begins otherwise stays as it is.
 
     With ``retry_failed`` the file is cut before its first error. The answers after that wait in
     ``FILE.later`` for their turn, so that nothing is lost if this run ends early too; ``finish``
@@ -116,9 +118,9 @@ class ResultFile:
                     first_failed_at = whole_bytes
                 whole_bytes += len(line) + 1
         if rest:
-            begun = b'{"index":%d,' % len(self.kept)
-            if not rest.startswith(begun[: len(rest)]):
-                raise self._stranger(len(self.kept))
+            ours = self.kept or rest.startswith(BEGINS[: len(rest)]) or not rest.strip(b"\0")
+            if not ours:
+                raise self._stranger(0)
             self.n_torn_bytes = len(rest)
             os.ftruncate(self._fd, whole_bytes)
         self.later = {at: line for at, line in self.later.items() if at >= len(self.kept)}

@@ -181,8 +181,7 @@ class Engine:
             if error is not None and not request.box.closed:
                 request.cancelled = True
                 request.box.fail(error)
-                with suppress(Busy):  # too far behind to be told: it goes on, for nobody
-                    self._process.send(wire.Cancel(request.id))
+                self._process.send(wire.Cancel(request.id))
 
     def requests(self) -> list[Underway]:
         """Those that hold or wait for a slot, oldest first."""
@@ -271,8 +270,7 @@ class Engine:
             self._cores.join(self, self.info.threads, self._take_cores)
 
     def _take_cores(self, n: int) -> None:
-        with suppress(Busy):  # too far behind to be told: it goes on with what it has
-            self._process.send(wire.Cores(n))
+        self._process.send(wire.Cores(n))
 
     def _admit(self, request: Request) -> None:
         if request.kind is None:

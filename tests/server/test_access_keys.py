@@ -246,6 +246,17 @@ async def test_a_reload_asked_for_while_listing_is_written_down(tmp_path: Path, 
     assert [one.action for one in entries(keys.log)] == ["GET /models"]
 
 
+async def test_refusals_do_not_fill_the_log(tmp_path: Path, keys: Keys) -> None:
+    keys.make("guest", "infer")
+    async with keyed(tmp_path, keys) as made:
+        for _ in range(20):
+            reply = await made.post(
+                "/models/unload", {"model": FAKE}, **bearer(keys.secrets["guest"])
+            )
+            assert reply.status == 403
+    assert verify(keys.log).lines == 1
+
+
 async def test_a_token_in_an_address_is_not_written_down(tmp_path: Path, keys: Keys) -> None:
     async with keyed(tmp_path, keys) as made:
         body = {"engine_id": "x", "model_path": "https://example.invalid/m.gguf?token=hush"}

@@ -285,7 +285,9 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path, torn: bytes) -> None:
     assert path.read_bytes() == whole + b'{"index":1,"text":"y"}\n'
 
 
-@pytest.mark.parametrize("text", ["hello\n", "[]\n", '{"index":1}\n', '{"index":0}\n{"index":0}\n'])
+@pytest.mark.parametrize(
+    "text", ["hello\n", "hello", '{"a":1}', "[]\n", '{"index":1}\n', '{"index":0}\n{"index":0}\n']
+)
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path, text: str) -> None:
     path = tmp_path / "out"
     path.write_text(text)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from kolo.manager.logs import MAX_LINE_BYTES, MAX_LOGS, TAIL_LINES, WorkerLog, log_path
 
-
 STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} ")
 
 

@@ -38,6 +38,8 @@ LOOK_S = 1.0
 """How often it is looked whether the keys of requests under way are still valid."""
 GRACE_S = 3.0
 """After which a request that did not end by itself, since it waits for no engine, is cut off."""
+REFUSED_S = 60.0
+"""Of refusals of one kind to one client, the audit log has one in so long."""
 LISTS: tuple[Scope, ...] = ("infer", "read", "manage")
 """Who may know the names of models."""
 
@@ -68,6 +70,7 @@ class Access:
         self._clock = clock
         self._watch: asyncio.TimerHandle | None = None
         self._said = ""
+        self._refused: dict[tuple[str, int], float] = {}
         self._recording: set[asyncio.Task[None]] = set()
         self._manager: Manager | None = None
         self._visits: Visits | None = None
@@ -171,7 +174,7 @@ class Access:
         if scopes and principal is not None:
             left = self.limits.headers(principal.name, principal.allowed)
             response.headers.update(left)
-            if self._manages():
+            if self._manages() and not self._is_repeated(principal, response.status_code):
                 outcome = "ok" if response.status_code < 400 else response.status
                 await asyncio.shield(self._record(principal, outcome))
         return response
@@ -201,6 +204,14 @@ class Access:
         harmless = request.method in ("GET", "HEAD", "OPTIONS")
         needs = self.scopes.get(request.endpoint or "")
         return (needs == ("manage",) and not harmless) or "managed" in g
+
+    def _is_repeated(self, principal: Principal, status: int) -> bool:
+        """Whether it was refused like this just now: nobody who may do nothing fills the log."""
+        if status not in (403, 429):
+            return False
+        now_s = self._clock()
+        self._refused = {of: at_s for of, at_s in self._refused.items() if now_s - at_s < REFUSED_S}
+        return self._refused.setdefault((principal.name, status), now_s) != now_s
 
     def _record(self, principal: Principal, outcome: str) -> asyncio.Task[None]:
         """The entry is made even though the client, and with it the request, goes away."""
