@@ -165,8 +165,8 @@ class _Account:
             tally.failed += 1
         else:
             tally.completed.add(request)
-            if isinstance(request.result, Generated):
-                tally.last_tps = _rate(request.result, request.decode_ms)
+            if isinstance(request.result, Generated) and request.decode_ms:
+                tally.last_tps = request.result.usage.completion_tokens * 1000 / request.decode_ms
 
 
 class Completions(NullSink):
@@ -304,7 +304,3 @@ def _part_of(request: Finished) -> Slice:
         case Embedded(prompt_tokens=prompt_tokens) | Reranked(prompt_tokens=prompt_tokens):
             part.count("prompt_tokens", prompt_tokens)
     return part
-
-
-def _rate(result: Generated, decode_ms: float) -> float:
-    return result.usage.completion_tokens * 1000 / decode_ms if decode_ms else 0.0

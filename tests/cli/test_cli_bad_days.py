@@ -63,7 +63,7 @@ def test_a_worker_that_aborts_ends_its_own_streams_alone(env: dict[str, str]) ->
 
 
 def test_a_worker_that_hangs_is_ended_with_its_own_streams_alone(env: dict[str, str]) -> None:
-    two_engines(env, '[manager]\nhang_timeout = "12s"')
+    two_engines(env, '[manager]\nhang_timeout = "20s"')
     with Server(env) as server, Stream(server) as witness, Stream(server, "guide") as stream:
         before = engines(server)["guide"]["pid"]
         os.kill(before, signal.SIGSTOP)

@@ -88,7 +88,11 @@ async def test_the_engine_table_of_the_settings_goes_before_kolosals_defaults(
 
 
 @pytest.mark.parametrize("nested", [True, False])
-async def test_parameters_may_be_flat_or_nested(place: House, nested: bool) -> None:
+async def test_parameters_may_be_flat_or_nested(
+    place: House, nested: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kolo.server.kolosal.loading.gpu_present", lambda: True)
+    monkeypatch.setattr("kolo.server.kolosal.loading.gpu_built", lambda: True)
     given = {
         "n_ctx": 1024,
         "n_keep": 100,
@@ -105,6 +109,16 @@ async def test_parameters_may_be_flat_or_nested(place: House, nested: bool) -> N
     reply = await add(place, main_gpu_id=1, **fields)
     assert reply.json["loading_parameters"] == given
     assert reply.json["main_gpu_id"] == 1
+
+
+async def test_gpu_layers_asked_for_by_habit_are_left_open_where_there_is_no_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kolo.server.kolosal.loading.gpu_present", lambda: False)
+    async with home(tmp_path, backend="llama") as place:
+        told = await add(place, load_immediately=True, n_ctx=64, n_gpu_layers=100)
+        assert told.status == 201
+        assert told.json["loading_parameters"]["n_gpu_layers"] == 0
 
 
 async def test_n_ctx_is_for_each_of_n_parallel_requests(place: House) -> None:
@@ -289,7 +303,8 @@ async def test_the_status_of_an_engine_before_and_after_its_load(place: House) -
     assert before["parameters"]["n_ctx"] == 512
     assert before["performance"] == {"last_inference_tps": 0.0, "total_requests": 0}
     assert "memory_usage" not in before
-    await place.complete(model="mine", max_tokens=5)
+    # So many that they cannot all come in one read, which would tell no rate.
+    await place.complete(model="mine", max_tokens=400)
     after = (await place.get("/engines/mine")).json
     assert after["status"] == "loaded"
     assert after["performance"]["total_requests"] == 1
