@@ -325,6 +325,7 @@ __kolo_argument() {
         'kolo config set 1') __kolo_kind='keys' ;;
         'kolo config set 2') __kolo_kind='values' ;;
         'kolo config unset 1') __kolo_kind='removable' ;;
+        'kolo config unset '*) __kolo_kind='removable' ;;
         'kolo config validate 1') __kolo_kind='files' ;;
         'kolo completion install 1') __kolo_kind='=bash zsh fish' ;;
         'kolo completion uninstall 1') __kolo_kind='=bash zsh fish' ;;

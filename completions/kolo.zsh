@@ -147,10 +147,11 @@ _kolo_config_edit() {
 
 _kolo_config_unset() {
     _arguments -S -s \
-        '(--json)--json[An object, as of kolo config set]' \
+        '(--json)--json[An object, as of kolo config set, value is null]' \
         '(-h --help)-h[Show this message and exit]' \
         '(-h --help)--help[Show this message and exit]' \
-        '1:KEY: __kolo_ask removable'
+        '1:KEY: __kolo_ask removable' \
+        '*:KEY: __kolo_ask removable'
 }
 
 _kolo_config_set() {
@@ -161,7 +162,8 @@ _kolo_config_set() {
         '(-h --help)-h[Show this message and exit]' \
         '(-h --help)--help[Show this message and exit]' \
         '1:KEY: __kolo_ask keys' \
-        '2:VALUE:->values' && return
+        '2:VALUE:->values' \
+        '*:KEY VALUE: ' && return
     case $state in
         values) __kolo_ask values "$line[1]" ;;
     esac
@@ -199,8 +201,8 @@ _kolo_config() {
             local -a commands=(
                 'show:Show the settings that hold'
                 'get:Print the value of one setting'
-                'set:Set one setting in the file'
-                'unset:Take one setting out of the file'
+                'set:Set settings in the file'
+                'unset:Take settings out of the file'
                 'edit:Open the settings file in an editor'
                 'init:Write a settings file with every key explained'
                 'validate:Check the settings, every profile too'

@@ -80,7 +80,7 @@ def statements(text: str) -> Iterator[Statement]:
     first = 0
     key: Keys = ()
     opened = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if opened:
             opened = _still_open(line, opened)
             if not opened and key:
@@ -99,6 +99,12 @@ def statements(text: str) -> Iterator[Statement]:
             opened = _still_open(found[2], "")
             if not opened and key:
                 yield Statement(table, key, number, number)
+
+
+def lines_of(text: str) -> list[str]:
+    """Its lines as TOML has them, at LF and CRLF: any other break is a part of a comment."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def dotted(text: str) -> Keys:

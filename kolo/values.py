@@ -32,6 +32,16 @@ _TEXTS: dict[Any, Callable[[Any], str]] = {
     Budget: budget_text,
 }
 
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
+"""What msgspec calls a type, in words."""
+
 
 def convert(raw: Any, kind: Any, *, strict: bool = True) -> Any:
     """``raw`` as ``kind``; ValueError says what was expected, and nothing of what was found."""
@@ -92,5 +102,6 @@ def custom_kind(kind: Any) -> Any:
 
 
 def _expected(text: str) -> str:
-    text = re.sub(r", got `.*?`|`| \| null", "", text)
+    text = re.sub(r", got `.*?`| \| null", "", text)
+    text = re.sub(r"`(\w+)`", lambda found: _KINDS.get(found[1], found[1]), text).replace("`", "")
     return f"{text[:1].lower()}{text[1:]}"

@@ -53,6 +53,8 @@ class ResultFile:
         self.n_torn_bytes = 0
         self._retry_failed = retry_failed
         self._aside = path.with_name(f"{path.name}.later")
+        self._left = False
+        """Whether ``_aside`` is there and of a run's making."""
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         except OSError as error:
@@ -103,7 +105,8 @@ class ResultFile:
 
     def finish(self) -> None:
         """The run is over, and everything is in the file."""
-        self._aside.unlink(missing_ok=True)
+        if self._left:
+            self._aside.unlink(missing_ok=True)
 
     def _read(self) -> None:
         """Take in what is there, and cut off a line without an end."""
@@ -130,9 +133,16 @@ class ResultFile:
     def _later(self) -> None:
         try:
             lines = self._aside.read_bytes().splitlines()
+            self.later = {msgspec.json.decode(line, type=Kept).index: line for line in lines}
         except FileNotFoundError:
             return
-        self.later = {msgspec.json.decode(line, type=Kept).index: line for line in lines}
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"--out: {self._aside} is not what a run has left there: {error}",
+                hint="another file, or move that one away",
+                param="--out",
+            ) from error
+        self._left = True
 
     def _cut(self, at: int, end: int) -> None:
         """Leave what is before byte ``at``; the answers after it are for later."""
@@ -144,6 +154,7 @@ class ResultFile:
             if self.kept[first + index].error is None
         }
         self.later = answers | self.later
+        self._left = True
         write_whole(self._aside, b"".join(line + b"\n" for line in self.later.values()))
         os.ftruncate(self._fd, at)
         del self.kept[first:]

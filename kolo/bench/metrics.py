@@ -35,6 +35,8 @@ def _each(pick: Callable[[Sample], float | None]) -> Callable[[Round, list[Sampl
 def _itl(sample: Sample) -> float | None:
     if sample.ttft_ms is None or sample.e2e_ms is None or sample.output_tokens < 2:
         return None
+    if not sample.gaps_ms:  # all came in one read: what is between tokens cannot be seen
+        return None
     return (sample.e2e_ms - sample.ttft_ms) / (sample.output_tokens - 1)
 
 
@@ -90,7 +92,8 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "itl", "ITL", "ms", "lower", "request",
-            "(E2E - TTFT) / (output tokens - 1); others call it TPOT",
+            "(E2E - TTFT) / (output tokens - 1); others call it TPOT; none for an answer in one "
+            "read",
             _each(_itl),
         ),
         Metric(

@@ -14,6 +14,8 @@ from kolo.errors import UsageError
 from kolo.types import Chat, Constraint, Generate, Message, Reasoning, Sampling
 
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh")
+_THINK = {"enable_thinking": True, "thinking": True}
+"""What templates call it."""
 _SHORT = {"temp": "temperature", "n": "max_tokens", "num_predict": "max_tokens"}
 _TYPES: dict[str, Any] = {
     **get_type_hints(Sampling, include_extras=True),
@@ -38,7 +40,7 @@ class Choices(Struct):
         """What is sent. A server is told to let the model think in the template's own words."""
         reasoning, kwargs = self.reasoning, None
         if reasoning is not None and reasoning.enabled and not local:
-            reasoning, kwargs = None, {"enable_thinking": True, "thinking": True}
+            reasoning, kwargs = None, _THINK
         return Generate(
             input=Chat(messages=list(messages), reasoning=reasoning, template_kwargs=kwargs),
             sampling=self.sampling,
@@ -107,6 +109,10 @@ class Choices(Struct):
         reasoning = self.reasoning
         if reasoning is not None and (effort := reasoning.effort or _off(reasoning)):
             found["reasoning_effort"] = effort
+        if reasoning is not None and reasoning.enabled:
+            found["chat_template_kwargs"] = _THINK
+        if reasoning is not None and reasoning.budget_tokens is not None:
+            found["reasoning_budget_tokens"] = reasoning.budget_tokens
         return found
 
 
@@ -126,6 +132,10 @@ def from_body(body: dict[str, Any]) -> Choices:
     effort = body.get("reasoning_effort")
     if effort in (*EFFORTS, "none"):
         choices.think("off" if effort == "none" else str(effort))
+    elif body.get("chat_template_kwargs") == _THINK:
+        choices.think("on")
+    elif type(budget := body.get("reasoning_budget_tokens")) is int and 0 <= budget < 2**31:
+        choices.think(str(budget))
     return choices
 
 

@@ -6,6 +6,13 @@ from collections.abc import Sequence
 
 from kolo.types import Message
 
+SUMMARISE = (
+    "Summarise our conversation so far, so that it can go on from your summary alone. Keep every "
+    "fact, name, number, decision and open question that may matter, and code that is still "
+    "being worked on."
+)
+"""What a summary is asked for with; no question of the person's."""
+
 
 class Conversation:
     """A system message, if any, and the turns after it.
@@ -97,11 +104,13 @@ class Conversation:
             at for at in range(self.left_out, len(self._turns)) if self._turns[at].role == "user"
         ]
 
-    def before_last(self) -> list[Message]:
-        """What is sent but the last exchange, which stays beside a summary; all, if it is alone."""
+    def before_last(self, *, whole: bool = False) -> list[Message]:
+        """What is sent but the last exchange, which stays beside a summary; all, if it is alone.
+        With ``whole`` also what is left out."""
         at = self._last_question()
-        upto = at if at is not None and at > self.left_out else None
-        return [*self._system, *self._turns[self.left_out : upto]]
+        begin = 0 if whole else self.left_out
+        upto = at if at is not None and at > begin else None
+        return [*self._system, *self._turns[begin:upto]]
 
     def clear(self) -> None:
         """Forget all turns; the system message stays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from kolo.chat.stats import short_count
@@ -19,9 +20,10 @@ TURN_TOKENS = 8
 """What a template puts around a turn, about."""
 
 
-async def measure(talk: Talk) -> int:
-    """How many tokens the conversation is as a prompt of the model. Raises KoloError."""
-    op = talk.request(talk.conversation.messages)
+async def measure(talk: Talk, messages: Sequence[Message] | None = None) -> int:
+    """How many tokens the conversation, or ``messages``, is as a prompt of the model. Raises
+    KoloError."""
+    op = talk.request(talk.conversation.messages if messages is None else messages)
     assert isinstance(op.input, Chat)
     rendered = await talk.connection.call(talk.model, Render(chat=op.input))
     if not isinstance(rendered, Rendered):
@@ -64,7 +66,7 @@ def warn(talk: Talk) -> None:
         talk.warned = True
         talk.screen.note(
             f"the context is {talk.used / talk.n_ctx:.0%} full: when there is no room for an "
-            "answer, the oldest turns are not sent any more; /compact makes a summary of them"
+            "answer, the oldest turns are not sent any more; /compact makes a summary before that"
         )
 
 

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from kolo.chat.choices import Choices, from_body
-from kolo.chat.conversation import Conversation
+from kolo.chat.conversation import SUMMARISE, Conversation
 from kolo.errors import KoloError, UsageError
 from kolo.types import Message
 from kolo.whole import write_whole
@@ -116,7 +116,7 @@ class Keeper:
     def save(self, session: Session) -> str | None:
         """Write it, if there is anything; a remark if there is one. Raises OSError."""
         messages = session.conversation.all
-        question = next((m.content for m in messages if m.role == "user" and m.content), None)
+        question = _question(messages)
         if question is None and self.path is None:
             return None
         remark = None
@@ -143,6 +143,11 @@ class Keeper:
     def branch(self) -> None:
         """Go on in a new file; that which was stays as it is."""
         self.path = self._ours = None
+
+    def fork(self) -> None:
+        """As ``branch``, but the new file is named after that which was."""
+        if self.path is not None:
+            self.path, self._ours = free(self.path), None
 
 
 def encode(session: Session) -> bytes:
@@ -190,12 +195,18 @@ def free(path: Path) -> Path:
 
 def title_of(messages: Sequence[Message]) -> str:
     """How the first question begins, on one line."""
-    text = next((m.content for m in messages if m.role == "user" and m.content), "")
+    text = _question(messages) or ""
     words = " ".join(text.split())
     return words if len(words) <= TITLE_CHARS else f"{words[: TITLE_CHARS - 1]}…"
 
 
 _SYSTEM = ("system", "developer")
+
+
+def _question(messages: Sequence[Message]) -> str | None:
+    """The first question; that for a summary only where there is no other."""
+    asked = [m.content for m in messages if m.role == "user" and m.content]
+    return next((text for text in asked if not text.startswith(SUMMARISE)), next(iter(asked), None))
 
 
 def _entry(path: Path) -> Saved:
@@ -205,7 +216,7 @@ def _entry(path: Path) -> Saved:
         path=str(path),
         updated=path.stat().st_mtime,
         model=session.model,
-        turns=len(session.conversation),
+        turns=sum(turn.role == "user" for turn in session.conversation.turns),
         title=title_of(session.conversation.all),
     )
 

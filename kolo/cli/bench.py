@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import re
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kolo.cli.formatter import RANGE
 from kolo.cli.options import INT32_MAX, Number, Text
 from kolo.cli.root import Command, unknown
 
@@ -31,7 +31,6 @@ SECTIONS = {
 """The options by what they are about; a test sees that each is somewhere."""
 OF_SHAPE = "shape keep threads gpu_layers ctx_tokens parallel form as_json quiet"
 """Options with which --shape says by itself what is measured."""
-_RANGE = re.compile(r"\s*\[[^\]]*x[<>=][^\]]*\]$")
 EXAMPLES = [
     ("kolo bench", "the default model, one user: the server that runs, or one of its own"),
     ("kolo bench -m qwen -c 1,8,32 --save before", "three loads; kept under a name"),
@@ -60,7 +59,7 @@ class BenchGroup(Command, click.Group):
         for title, names in SECTIONS.items():
             found = [record for name in names.split() if (record := records.get(name))]
             with formatter.section(title):
-                formatter.write_dl([(name, _RANGE.sub("", text)) for name, text in found if text])
+                formatter.write_dl([(name, RANGE.sub("", text)) for name, text in found if text])
         self.format_commands(ctx, formatter)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -79,7 +78,7 @@ class BenchGroup(Command, click.Group):
         if args[0] not in SUBCOMMANDS:
             error = unknown("subcommand", args[0], list(SUBCOMMANDS), "kolo bench")
             if not any(args[0][:3] == name[:3] for name in SUBCOMMANDS):
-                error.hint = f"kolo bench -m {args[0]}"  # type: ignore[attr-defined]
+                error.hint = f"kolo bench -m {args[0]}"
             raise error
         return super().resolve_command(ctx, args)
 

@@ -119,7 +119,7 @@ def explain(error: BaseException, command: click.Command | None = None) -> Compl
     if isinstance(error, BrokenPipeError):
         return Complaint("", [], "", 141)
     if isinstance(error, click.ClickException):
-        return _explain_click(error)
+        return _explain_click(error, command)
     if isinstance(error, OSError) and error.filename == STDOUT:
         return _unwritten(error)
     if isinstance(error, OSError) and error.strerror:
@@ -175,9 +175,10 @@ def _unwritten(error: OSError) -> Complaint:
     return Complaint(f"cannot write to standard output: {error.strerror}", [], "", 1)
 
 
-def _explain_click(error: click.ClickException) -> Complaint:
+def _explain_click(error: click.ClickException, command: click.Command | None) -> Complaint:
     context = error.ctx if isinstance(error, click.UsageError) else None
-    hint = f"{context.command_path} --help" if context else ""
+    path = context.command_path if context else f"kolo {command.name}" if command else ""
+    hint = f"{path} --help" if path else ""
     if isinstance(error, click.NoSuchOption):
         if error.possibilities:
             hint = f"{' or '.join(error.possibilities)}; '{hint}' lists all"

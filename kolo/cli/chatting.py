@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -38,7 +39,7 @@ from kolo.connect import Connection, connect
 from kolo.errors import KoloError, UsageError
 from kolo.models.gguf import shard_paths
 from kolo.models.known import known
-from kolo.models.resolve import resolve
+from kolo.models.resolve import all_names, resolve
 from kolo.paths import find_paths
 from kolo.types import Generate
 
@@ -79,10 +80,12 @@ def chat(
         return _list(shelf, quiet=quiet, as_json=as_json)
     if quiet:
         raise UsageError("-q is for --list", hint="kolo chat --list -q")
-    once = gather(prompt) if prompt is not None or piped() else None
+    settings = load_settings()
+    if prompt is not None and model is None:
+        _refuse_model(prompt, settings)
+    once = gather(prompt, command="chat") if prompt is not None or piped() else None
     if once is None:
         _need_terminal(as_json)
-    settings = load_settings()
     begun = _begun(shelf, resume, last=last)
     session = (
         begun[0]
@@ -108,6 +111,14 @@ def chat(
     if once is not None:
         return loop.run(one.answer(once, as_json=as_json))
     return loop.run(one.converse())
+
+
+def _refuse_model(prompt: str, settings: Settings) -> None:
+    """A prompt that is just a model's name is that model, meant to be talked with."""
+    if len(prompt.split()) == 1 and prompt in all_names(settings):
+        raise UsageError(
+            f'"{printable(prompt)}" is a model', hint=f"kolo chat -m {shlex.quote(prompt)}"
+        )
 
 
 class _Chat:

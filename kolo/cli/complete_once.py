@@ -57,7 +57,8 @@ def complete_once(
 
         _write(msgspec.json.encode(completion(name, op, answer)))
     cut = next((each for each in answer.choices if each.finish == "length"), answer.choices[0])
-    code = 0 if allow_cut else exit_code_of(cut, op)
+    otherwise = "" if documents else "; --allow-cut takes it as whole"
+    code = 0 if allow_cut else exit_code_of(cut, op, otherwise=otherwise)
     return _write_documents(answer, op) if documents and code == 0 else code
 
 

@@ -97,8 +97,9 @@ TEXTS_AT_ONCE = 32
 def command(requests: Path | None, output: str | None, as_json: bool, **options: Any) -> int:
     """Turn texts into vectors.
 
-    Each TEXT and --file has one. Without either, or with TEXT -, standard input has. The model
-    must be one that embeds; kolo show says it.
+    Each TEXT and --file has one. Without either, or with TEXT -, standard input has. A model
+    made to embed (kolo show says which is) tells texts apart best; one that generates text, such as
+    guide, has vectors too.
     """
     from kolo.errors import UsageError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -14,6 +15,20 @@ from kolo.cli.wrap import wrapped
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 NARROW = 52
 """Below so many columns a description goes under its term instead of beside it."""
+
+
+RANGE = re.compile(r"\s*\[[^\]]*x[<>=][^\]]*\]$")
+"""The range of a number at the end of its option's help, as click writes it."""
+_UPPER = re.compile(r"\s*\[[^\]]*x<=?([\d.]+)\]$")
+TECHNICAL = 10_000
+"""From here on an upper bound is there for the program's sake, and no person needs it."""
+
+
+def without_technical_range(text: str) -> str:
+    """Help of an option without its range, where the upper bound tells a person nothing."""
+    found = _UPPER.search(text)
+    technical = found is not None and float(found[1]) >= TECHNICAL
+    return text[: found.start()] if found is not None and technical else text
 
 
 class Formatter(click.HelpFormatter):

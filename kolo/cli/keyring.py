@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -145,6 +147,7 @@ def revoke_command(keys: tuple[str, ...], as_json: bool) -> None:
             gone.append(key)
             talk(f"key {key.id}, named {printable(key.name)}, is revoked")
             note(paths, "keys revoke", f"{key.id} ({key.name})")
+        _tell_if_closed(read_keys(keys_file(paths)).values())
     except KoloError as error:
         note(paths, "keys revoke", reference, error.message)
         raise
@@ -153,8 +156,25 @@ def revoke_command(keys: tuple[str, ...], as_json: bool) -> None:
             print_json([KeyShown(**_shown(key, time.time())) for key in gone])
 
 
+def _tell_if_closed(keys: Iterable[Key]) -> None:
+    """That no key is left does not open a server; said where it is so."""
+    from kolo.config.reading import read_settings
+
+    now = time.time()
+    closed = read_settings().settings.access.require_key != "never"
+    if closed and not any(key.state(now) == "valid" for key in keys):
+        talk("no valid key is left, and a server goes on asking for one: kolo keys create NAME")
+        talk("makes one; kolo config set access.require_key never lets everybody in")
+
+
 def _moment(text: str, now: float) -> float:
     """Unix time of ``90d`` from now, or of the beginning of a day, or a moment, in UTC."""
+    if re.fullmatch(r"\d{1,7}(\.\d*)?", text.strip()):  # 20300131 is a date
+        raise BadParameter(
+            f"--expires {text} has no unit",
+            hint=f"{text.strip()}d for days, {text.strip()}h for hours, or a date: 2030-01-31",
+            param="--expires",
+        )
     try:
         moment = now + parse_duration(text)
     except ValueError:

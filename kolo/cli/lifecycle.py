@@ -99,7 +99,7 @@ class Lifecycle(NullSink):
             return
         assert self._app is not None
         self._printer.closing = True
-        n = self._app.drain.active
+        n = self._app.drain.working
         text = f"stopping: {n} request{'s' * (n != 1)} to end first" if n else "stopping"
         self._printer.say(f"{text} (Ctrl-C again ends at once)" if n else text, event="stopping")
         deadline_s = self._app.service.options.stop_timeout_s

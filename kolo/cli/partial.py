@@ -19,17 +19,19 @@ class Ended(Protocol):
     finish: FinishReason | None
 
 
-def exit_code_of(answer: Ended, op: Generate) -> int:
-    """0 for a whole answer; else say what is missing.
+def exit_code_of(answer: Ended, op: Generate, *, otherwise: str = "") -> int:
+    """0 for a whole answer; else say what is missing. ``otherwise`` is one more thing to try.
 
     Raises InternalError where the engine took the request back and nobody had asked it to.
     """
     if answer.finish == "length":
         if op.max_tokens is not None and answer.n_tokens >= op.max_tokens:
-            return not_whole(f"the answer was cut at -n {op.max_tokens} tokens", "a larger -n")
+            return not_whole(
+                f"the answer was cut at -n {op.max_tokens} tokens", f"a larger -n{otherwise}"
+            )
         return not_whole(
             f"the answer was cut after {answer.n_tokens} tokens: the context is full",
-            "a shorter prompt, or a larger context",
+            f"a shorter prompt, or a larger context{otherwise}",
         )
     if answer.finish == "cancelled":
         raise InternalError("the engine took the request back, and nobody had asked it to")

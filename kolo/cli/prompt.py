@@ -20,7 +20,13 @@ def piped() -> bool:
     return sys.stdin is not None and not sys.stdin.isatty()
 
 
-def gather(argument: str | None, *, files: Sequence[Path] = (), raw: bool = False) -> str:
+def gather(
+    argument: str | None,
+    *,
+    files: Sequence[Path] = (),
+    raw: bool = False,
+    command: str = "complete",
+) -> str:
     """The whole prompt: files, standard input, the argument, with a blank line between them.
 
     Standard input is read when it is piped, or when the argument is ``-``. Line breaks at the end
@@ -39,7 +45,7 @@ def gather(argument: str | None, *, files: Sequence[Path] = (), raw: bool = Fals
     if not (prompt if raw else prompt.strip()):
         raise UsageError(
             "the prompt is empty",
-            hint='kolo complete "What is a slot?", or pipe text in',
+            hint=f'kolo {command} "What is a slot?", or pipe text in',
             param="PROMPT",
         )
     return prompt

@@ -56,7 +56,7 @@ def command(names: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> 
             talk(_sentence(stored, freed[name]))
             _tell_loaded(engines[name])
     if not dry_run:
-        if not confirmed("remove?" if len(doomed) == 1 else f"remove all {len(doomed)}?", yes=yes):
+        if not confirmed(_question(doomed, told=not as_json), yes=yes):
             return 1
         gone = {name: store.remove(name) for name in doomed}
         for name in doomed:
@@ -77,6 +77,13 @@ def command(names: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool) -> 
     elif not dry_run:
         _tell_removed(sum(freed.values()), engines)
     return 0
+
+
+def _question(doomed: dict[str, Stored], *, told: bool) -> str:
+    """``told`` is whether it was said already what is to go."""
+    if not told:
+        return f"remove {', '.join(doomed)}?"
+    return "remove?" if len(doomed) == 1 else f"remove all {len(doomed)}?"
 
 
 def _sentence(stored: Stored, freed_bytes: int) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import Any
+import shlex
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kolo import __version__
 from kolo.cli import COMMANDS
-from kolo.cli.formatter import Context, Formatter
+from kolo.cli.formatter import Context, Formatter, without_technical_range
+
+if TYPE_CHECKING:
+    from kolo.errors import UsageError
 
 ELSEWHERE = {
     "run": "chat",
@@ -50,6 +54,17 @@ class Command(click.Command):
         write_examples(formatter, self.examples)
         super().format_help(ctx, formatter)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        options = (p for p in self.get_params(ctx) if isinstance(p, click.Option))
+        records = [record for p in options if (record := p.get_help_record(ctx))]
+        if records:
+            with formatter.section("Options"):
+                formatter.write_dl(
+                    [(name, without_technical_range(help)) for name, help in records]
+                )
+        if isinstance(self, click.Group):
+            self.format_commands(ctx, formatter)
+
 
 class Root(click.Group):
     """Lists commands from the table in ``kolo.cli`` and imports the one that is run."""
@@ -70,7 +85,10 @@ class Root(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS:
-            raise unknown("command", args[0], list(COMMANDS), "kolo")
+            error = unknown("command", args[0], list(COMMANDS), "kolo")
+            if args[0] == "run" and len(args) > 1 and not args[1].startswith("-"):
+                error.hint = f"kolo chat -m {shlex.quote(args[1])}"
+            raise error
         return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -90,7 +108,7 @@ class Root(click.Group):
                 )
 
 
-def unknown(kind: str, name: str, known: list[str], parent: str) -> Exception:
+def unknown(kind: str, name: str, known: list[str], parent: str) -> UsageError:
     """The error for a ``name`` after ``parent`` that is not among ``known``: the nearest one."""
     from difflib import get_close_matches
 

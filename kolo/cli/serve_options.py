@@ -6,6 +6,7 @@ sections with the section's before it: ``--stop-timeout``, ``--ctx``, ``--log-le
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from kolo.cli.options import Text
 from kolo.cli.root import Command
 from kolo.config.example import descriptions
 from kolo.config.keys import LEAVES
+from kolo.errors import UsageError
 from kolo.units import Budget, Bytes, Seconds
 from kolo.values import choices, custom_kind, holds
 
@@ -58,6 +60,19 @@ class ServeCommand(Command):
                 self.keys[option.name or ""] = key
                 self.params.append(option)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Models are named without an option here, which whoever types -m is told."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name not in ("-m", "--model"):
+                raise
+            raise UsageError(
+                f"no such option: {error.option_name}; models are named without one",
+                hint=f"kolo serve {shlex.quote(_after(error.option_name, given))}",
+            ) from None
+
     def overrides(self, given: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
         """What was typed, for ``load_settings``."""
         return {
@@ -77,6 +92,16 @@ class ServeCommand(Command):
         for title in sorted(groups, key=lambda title: title in last):
             with formatter.section(title):
                 formatter.write_dl(groups[title])
+
+
+def _after(flag: str, args: list[str]) -> str:
+    """What was typed as the value of ``flag``, however; MODEL if nothing was."""
+    for at, arg in enumerate(args):
+        if arg == flag:
+            return next(iter(args[at + 1 :]), "MODEL")
+        if arg.startswith(flag):
+            return arg[len(flag) :].removeprefix("=")
+    return "MODEL"
 
 
 def flag_of(key: str) -> str:

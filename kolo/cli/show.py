@@ -17,7 +17,7 @@ from kolo.cli.rollback import date_text
 from kolo.cli.root import Command
 from kolo.cli.table import print_json, size_text
 from kolo.config import load_settings
-from kolo.errors import ModelNotFound
+from kolo.errors import ModelNotFound, UsageError
 from kolo.models.cursor import LazyArray
 from kolo.models.gguf import read_model
 from kolo.models.header import Header
@@ -46,6 +46,8 @@ def command(model: str, template: bool, metadata: bool, as_json: bool) -> None:
 
     MODEL is anything that kolo chat -m takes.
     """
+    if template and metadata:
+        raise UsageError("--template and --metadata exclude each other", hint="one of them")
     settings = load_settings()
     spec = resolve(model, settings)
     header = read_model(spec.path)

@@ -41,6 +41,8 @@ def command(names: tuple[str, ...], all_versions: bool, as_json: bool) -> int:
         chosen = [stored_model(name, settings, store, "verify") for name in names]
     else:
         chosen = [stored for _, stored in sorted(store.models().items())]
+    if not chosen:
+        talk(f"the store is empty: {store.folder}")
     findings = _verify(store, chosen, all_versions)
     remarks = [] if names else problems(store.folder)
     bad = [finding for finding in findings if finding.bad]

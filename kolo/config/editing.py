@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Any
 
 from kolo.errors import ConfigError
-from kolo.toml import Keys, Statement, shown_key, statements, written
+from kolo.toml import Keys, Statement, lines_of, shown_key, statements, written
 
 
 def with_value(text: str, path: Keys, value: Any) -> str:
@@ -83,7 +83,7 @@ def _inserted(text: str, path: Keys, value: Any) -> Iterator[str]:
     elif table:
         blank = [""] if text.strip() else []
         yield _put(
-            text.rstrip("\r\n"), len(text.splitlines()), [*blank, f"[{shown_key(table)}]", line]
+            text.rstrip("\r\n"), len(lines_of(text)), [*blank, f"[{shown_key(table)}]", line]
         )
     else:
         yield _put(text, _top(text), [line])
@@ -92,7 +92,7 @@ def _inserted(text: str, path: Keys, value: Any) -> Iterator[str]:
 def _top(text: str) -> int:
     """After which line a first key belongs: after the comments that open the file, and before
     those of the first table."""
-    lines = text.splitlines()
+    lines = lines_of(text)
     first = next((each.first for each in statements(text) if not each.commented), len(lines) + 1)
     at = first - 1
     while at and lines[at - 1].lstrip().startswith("#"):
@@ -102,14 +102,14 @@ def _top(text: str) -> int:
 
 def _put(text: str, after: int, new: list[str]) -> str:
     end = "\r\n" if "\r\n" in text else "\n"
-    lines = text.splitlines()
+    lines = lines_of(text)
     return end.join([*lines[:after], *new, *lines[after:]]) + end
 
 
 def _cut(text: str, path: Keys) -> str:
     """Without the lines of a key, or those of a table and all below it."""
     end = "\r\n" if "\r\n" in text else "\n"
-    lines = text.splitlines()
+    lines = lines_of(text)
     blocks = _blocks(text, path)
     kept = [
         line

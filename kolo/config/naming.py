@@ -75,7 +75,9 @@ def _no_such_key(
     text: str, key: str, above: str = "", known: dict[str, Any] = LEAVES
 ) -> BadParameter:
     near = nearest_key(key, known)
-    if near and near not in known:
+    if key in ("models", "profiles"):
+        hint = f"{key}.NAME.{'ctx' if key == 'models' else 'engine.ctx'}"
+    elif near and near not in known:
         hint = f"kolo config show {near}"
     else:
         hint = f"Did you mean {above}{near}?" if near else "kolo config show lists all."

@@ -32,10 +32,16 @@ def as_error(problems: list[Problem]) -> ConfigError:
     """One error that names them all. There must be one at least."""
     if len(problems) == 1:
         (only,) = problems
-        return ConfigError(f"{only.place}: {only.what}", hint=only.hint, param=only.key)
+        hint = only.hint or _where_to_look(problems)
+        return ConfigError(f"{only.place}: {only.what}", hint=hint, param=only.key)
     lines = [f"{len(problems)} settings are wrong", *map(str, problems)]
+    return ConfigError("\n".join(lines), hint=_where_to_look(problems))
+
+
+def _where_to_look(problems: Iterable[Problem]) -> str:
     in_file = any(not problem.place.startswith(("env ", "flag ")) for problem in problems)
-    return ConfigError("\n".join(lines), hint="kolo config edit" if in_file else "kolo help env")
+    in_env = any(problem.place.startswith("env ") for problem in problems)
+    return "kolo config edit" if in_file else "kolo help env" if in_env else "kolo serve --help"
 
 
 def unknown_key(shown: str, place: str, key: str, known: Collection[str], above: str) -> Problem:

@@ -169,9 +169,14 @@ def _chosen(
         known = f"there are {', '.join(profiles)}" if profiles else "there is none"
         hint = f"Did you mean {near}?" if near else f"In {document.file} {known}."
         problems.append(
-            Problem(wanted.origin, f"no such profile: {wanted.value!r}", hint, "profile")
+            Problem(_asked_by(wanted.origin), f"no such profile: {wanted.value!r}", hint, "profile")
         )
     return profiles.get(wanted.value, Layer({}, {}))
+
+
+def _asked_by(origin: str) -> str:
+    """``--profile`` is handed on as the variable, so that either may be meant."""
+    return f"flag --profile or {origin}" if origin == "env KOLO_PROFILE" else origin
 
 
 def _from_flags(

@@ -71,7 +71,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ConfigError(
                 "server.tls_cert and server.tls_key go together",
-                hint="Set both, or neither.",
+                hint="Both, or neither: kolo config set server.tls_cert FILE server.tls_key FILE",
                 param="server.tls_key" if self.tls_cert else "server.tls_cert",
             )
         if self.host == "none" and not self.socket:

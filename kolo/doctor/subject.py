@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, requires
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from kolo.config.reading import Reading
     from kolo.paths import Paths
 
+LLAMA = "llama-cpp-python"
 PROBE_S = 50.0
 
 
@@ -108,11 +111,20 @@ def _why(code: int, said: str) -> KoloError:
 
 
 def reinstall() -> str:
-    """The command that replaces an installation of llama.cpp."""
-    return "pip install --force-reinstall --no-deps llama-cpp-python"
+    """The command that replaces an installation of llama.cpp, by the version that Kolo needs."""
+    return f"pip install --force-reinstall --no-deps {shlex.quote(_needed(LLAMA))}"
+
+
+def _needed(package: str) -> str:
+    """``package`` with its version, as this installation of Kolo asks for it."""
+    try:
+        needs = [each.partition(";")[0].strip() for each in requires("kolo-llm") or ()]
+    except PackageNotFoundError:  # run from its source, never installed
+        return package
+    return next((need for need in needs if need.startswith(package)), package)
 
 
 def rebuild(*flags: str) -> str:
     """The command that builds it on this machine, for this machine."""
     arguments = " ".join(("-DGGML_NATIVE=ON", *flags))
-    return f'CMAKE_ARGS="{arguments}" {reinstall()} --no-binary llama-cpp-python'
+    return f'CMAKE_ARGS="{arguments}" {reinstall()} --no-binary {LLAMA}'

@@ -54,8 +54,7 @@ class WorkerLog:
         for line in whole:
             self._keep(line)
         if whole:
-            stamp = datetime.now().isoformat(" ", "milliseconds").encode()
-            self._write(b"".join(b"%b %b\n" % (stamp, line) for line in whole))
+            self._write(_stamped(whole))
 
     def tail(self) -> list[str]:
         """The last lines, oldest first, an unfinished one included."""
@@ -64,10 +63,13 @@ class WorkerLog:
             lines.append(_text(self._partial))
         return lines[-TAIL_LINES:]
 
-    def close(self) -> None:
-        """Close the file, with what came last; the tail stays readable."""
+    def close(self, how: str = "") -> None:
+        """Close the file, with what came last and a line on how it ended; the tail stays
+        readable, and is what the worker said alone."""
         if self._partial:
             self.feed(b"\n")
+        if how:
+            self._write(_stamped([how.encode()]))
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -116,6 +118,11 @@ def _make_place(folder: Path) -> None:
     for log in logs[: max(len(logs) - MAX_LOGS + 1, 0)]:
         for file in (log, Path(f"{log}.1")):
             file.unlink(missing_ok=True)
+
+
+def _stamped(lines: list[bytes]) -> bytes:
+    stamp = datetime.now().isoformat(" ", "milliseconds").encode()
+    return b"".join(b"%b %b\n" % (stamp, line) for line in lines)
 
 
 def _text(line: bytes) -> str:

@@ -230,7 +230,7 @@ class Manager:
                 if self._entries.get(entry.id) is entry:
                     del self._entries[entry.id]
                 if self._around.prefixes is not None:
-                    self._around.prefixes.forget(entry.spec)
+                    await asyncio.to_thread(self._around.prefixes.forget, entry.spec)
                 return
         raise _unknown(id)
 

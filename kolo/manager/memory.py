@@ -155,10 +155,10 @@ def check_fit(
 
 
 def human(n_bytes: int) -> str:
-    """``1.5 GiB``, ``320 MiB``."""
-    if n_bytes >= 1 << 30:
-        return f"{n_bytes / (1 << 30):.1f} GiB"
-    return f"{-(-n_bytes // (1 << 20))} MiB"
+    """``1.5 GB``, ``320 MB``; as large as ``kolo show`` and ``kolo ps`` say."""
+    if n_bytes >= 10**9:
+        return f"{n_bytes / 10**9:.1f} GB"
+    return f"{-(-n_bytes // 10**6)} MB"
 
 
 def what_would_fit(header: Header, params: LoadParams, need: Estimate, free_bytes: int) -> str:

@@ -303,7 +303,8 @@ class WorkerProcess:
             self._link.abort()
         if self._output is not None:
             self._output.close()
-        self._log.close()
+        level = "E" if self._child.returncode else "I"
+        self._log.close(f"{level} worker {self.pid} {self.exit_text()}")
 
 
 class _Inlet(asyncio.Protocol):

@@ -88,7 +88,14 @@ def _snapshot(home: Path) -> Path | None:
     folders = {folder.name: folder for folder in _folders(home / "snapshots")}
     if commit in folders:
         return folders[commit]
-    return max(folders.values(), key=lambda folder: folder.stat().st_mtime, default=None)
+    return max(folders.values(), key=_written_s, default=None)
+
+
+def _written_s(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:  # it was removed meanwhile
+        return 0.0
 
 
 def _files(folder: Path, root: Path, depth: int, remarks: list[str]) -> Iterator[Path]:

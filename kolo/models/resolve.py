@@ -309,7 +309,7 @@ def _is_gguf(path: Path) -> bool:
 
 
 def _not_found(reference: str, settings: Settings, allow_paths: bool) -> ModelNotFound:
-    near = _near(reference, _names(settings))
+    near = _near(reference, all_names(settings))
     shown = reference if len(reference) <= 100 else f"{reference[:100]}…"
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     return ModelNotFound(
@@ -330,7 +330,8 @@ def _near(reference: str, names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name for part in found for name in parts[part]))[:MAX_NEAR]
 
 
-def _names(settings: Settings) -> Iterator[str]:
+def all_names(settings: Settings) -> Iterator[str]:
+    """Every name that means a model of this machine: of settings, store, folders; aliases."""
     yield BUILTIN_MODEL
     for name, model in settings.models.items():
         yield from (name, *model.aliases)
@@ -339,11 +340,10 @@ def _names(settings: Settings) -> Iterator[str]:
 
 
 def _possible(settings: Settings, allow_paths: bool) -> str:
-    path = "a path to a .gguf file, " if allow_paths else ""
-    file = f"a name in {settings.file}, " if settings.file else ""
-    stored = "a name that kolo ls shows, " if settings.store.dir else ""
+    file = f" and those in {settings.file}" if settings.file else ""
+    path = "; a path to a .gguf file does as well" if allow_paths else ""
     more = " kolo pull fetches others." if allow_paths and settings.store.dir else ""
-    return f"Possible: {path}{file}{stored}{BUILTIN_MODEL}.{more}"
+    return f"kolo ls lists the names there are, {BUILTIN_MODEL}{file} among them{path}.{more}"
 
 
 def _near_file(path: Path) -> str:

@@ -18,6 +18,8 @@ class Drain:
 
     def __init__(self, app: Asgi) -> None:
         self.active = 0
+        self.working = 0
+        """Of these, those that a stop waits for: whoever only reads or follows is sent away."""
         self.stopping = False
         """No new work is taken any more."""
         self._app = app
@@ -27,8 +29,11 @@ class Drain:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        works = scope["method"] not in ("GET", "HEAD")
         self.active += 1
-        self._idle.clear()
+        self.working += works
+        if works:
+            self._idle.clear()
         host, *_ = scope.get("client") or ("",)
         caller.set(host)
         request_id.set(name_of(scope["headers"]))
@@ -37,12 +42,13 @@ class Drain:
             await self._app(scope, receive, send)
         finally:
             self.active -= 1
-            if not self.active:
+            self.working -= works
+            if not self.working:
                 self._idle.set()
 
     async def idle(self, timeout_s: float) -> bool:
-        """Wait until nothing runs; False if that takes longer than ``timeout_s``."""
-        if not self.active:
+        """Wait until nothing works; False if that takes longer than ``timeout_s``."""
+        if not self.working:
             return True
         try:
             async with asyncio.timeout(timeout_s):

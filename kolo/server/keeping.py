@@ -17,7 +17,8 @@ T = TypeVar("T")
 class StateFile(Generic[T]):
     """``path`` None keeps nothing. ``what`` is what would be lost with it, for the person.
 
-    ``problem`` says why the file could not be read; it was then set aside.
+    ``problem`` says why the file could not be read; it was then set aside, or where that could
+    not be, nothing is kept any more.
     """
 
     def __init__(self, path: Path | None, kind: type[T], *, what: str) -> None:
@@ -43,8 +44,15 @@ class StateFile(Generic[T]):
             return self._decoder.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             aside = self._path.with_suffix(".unreadable.json")
-            self._path.rename(aside)
             self.problem = f"{self._what} are lost: {aside} cannot be read: {error}"
+            try:
+                self._path.rename(aside)
+            except OSError as refused:
+                self._path, path = None, self._path
+                self.problem = (
+                    f"{self._what} are lost, and nothing is kept from now on: {path} cannot be "
+                    f"read: {error}; nor set aside: {refused.strerror}"
+                )
             return None
 
     def write(self, value: T) -> None:

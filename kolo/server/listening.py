@@ -176,7 +176,7 @@ def _bind(host: str, port: int) -> socket.socket:
     """A listening socket. IPv4 where a name has both: what it prints is what it listens on."""
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-    return socket.create_server(address[:2], family=family, backlog=BURST)
+    return socket.create_server(address, family=family, backlog=BURST)  # with a scope, if any
 
 
 def _bind_unix(path: Path, mode: int) -> socket.socket:

@@ -18,10 +18,21 @@ from kolo.server.drain import Drain
 from kolo.server.service import Service
 
 _HARMLESS = ("GET", "HEAD")
+_OTHER_SITES = ("cross-site", "same-site")
 _SUBJECTS = ("model", "engine_id", "model_id", "model_path", "url", "action")
 """Fields of a body that say what an action is about, for the audit log."""
 
-__all__ = ["INFER", "LISTS", "MANAGE", "PUBLIC", "READ", "Route", "json_reply", "mount"]
+__all__ = [
+    "INFER",
+    "LISTS",
+    "MANAGE",
+    "PUBLIC",
+    "READ",
+    "Route",
+    "check_site",
+    "json_reply",
+    "mount",
+]
 
 PUBLIC: tuple[Scope, ...] = ()
 INFER: tuple[Scope, ...] = ("infer",)
@@ -93,7 +104,7 @@ def _view(route: Route, service: Service, drain: Drain) -> Handler:
             )
         for name, other in route.instead.items():
             if request.args.get(name) in ("1", "true"):
-                _check_site(service)
+                check_site(service)
                 await read_to_the_end()
                 g.subject = name
                 return await _handled(other, service, variables)
@@ -105,7 +116,7 @@ def _view(route: Route, service: Service, drain: Drain) -> Handler:
             g.subject = _subject(variables["body"])
         else:
             if route.method not in _HARMLESS:
-                _check_site(service)
+                check_site(service)
             await read_to_the_end()
         if route.query is not None:
             variables["query"] = _query(route.query)
@@ -138,9 +149,15 @@ def _check_origin() -> None:
         )
 
 
-def _check_site(service: Service) -> None:
-    """A page may have a browser send an empty POST to any site without asking leave."""
+def check_site(service: Service) -> None:
+    """A page may have a browser send a GET or an empty POST to any site without asking leave.
+    UsageError for one of another site."""
     origin = request.headers.get("Origin")
+    if origin is None and request.headers.get("Sec-Fetch-Site") in _OTHER_SITES:
+        raise UsageError(  # a GET that it had sent blindly, for a picture say, names no origin
+            "a page of another site may not do this",
+            hint="Do it from the command line or a program.",
+        )
     if origin is None or service.access.cors.allows(origin):
         return
     if origin.partition("://")[2] != request.host:

@@ -77,8 +77,8 @@ async def serve(
             if not done:
                 log.warning("some connections did not close and were cut off")
                 serving.cancel()
-                await asyncio.wait({serving})
-        if not serving.cancelled():
+                await asyncio.wait({serving}, timeout=CLOSE_S)
+        if serving.done() and not serving.cancelled():
             serving.result()
 
 
@@ -105,11 +105,11 @@ async def _drain(app: App, stop: Stop) -> None:
     finally:
         for task in (hurrying, settled, idle):
             task.cancel()
-    active = app.drain.active
-    if active:
-        log.warning("cut off: %d request%s", active, "s" * (active != 1))
+    working = app.drain.working
+    if working:
+        log.warning("cut off: %d request%s", working, "s" * (working != 1))
     await _unload(app, stop, save_by_s)
-    if active:
+    if working:
         await app.drain.idle(FAREWELL_S)
     done, _ = await asyncio.wait({fetching}, timeout=FAREWELL_S)
     if not done:

@@ -6,6 +6,7 @@ not at all, before a call returns.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,7 @@ class _Kept(Struct, kw_only=True, forbid_unknown_fields=True):
 
 class Registry:
     """The engines that the next start must know again. ``file`` None keeps them in memory.
+    ``remember``, ``check`` and ``forget`` wait for the disk, and may be called from any thread.
 
     ``problem`` says why the file could not be read; it was then set aside, not overwritten.
     """
@@ -37,6 +39,7 @@ class Registry:
     def __init__(self, file: Path | None = None, settings: Settings | None = None) -> None:
         self._file = StateFile(file, _Kept, what="the engines added before")
         self._settings = settings or Settings()
+        self._lock = threading.Lock()
         self._specs: Mapping[str, ModelSpec] = {spec.id: spec for spec in self._read()}
 
     @property
@@ -58,13 +61,21 @@ class Registry:
 
     def remember(self, spec: ModelSpec) -> None:
         """Keep ``spec``, in place of one of the same id. ConfigError if it cannot be written."""
-        if not self._configured(spec.id) and self._specs.get(spec.id) != spec:
-            self._write({**self._specs, spec.id: spec})
+        with self._lock:
+            if not self._configured(spec.id) and self._specs.get(spec.id) != spec:
+                self._write({**self._specs, spec.id: spec})
+
+    def check(self, id: str) -> None:
+        """Raises what ``remember`` would, were it told of ``id`` now."""
+        with self._lock:
+            if not self._configured(id):
+                self._write(self._specs)
 
     def forget(self, id: str) -> None:
         """Keep ``id`` no more, if it was. ConfigError if that cannot be written."""
-        if id in self._specs:
-            self._write({kept: spec for kept, spec in self._specs.items() if kept != id})
+        with self._lock:
+            if id in self._specs:
+                self._write({kept: spec for kept, spec in self._specs.items() if kept != id})
 
     def _configured(self, id: str) -> bool:
         return id == BUILTIN_MODEL or any(

@@ -76,8 +76,8 @@ def test_a_model_larger_than_the_memory_is_refused_with_the_numbers(
 ) -> None:
     done = kolo("bench", "--shape", "llama-3.1-405b:f32")
     assert done.returncode == 5
-    assert "llama-3.1-405b:f32.gguf needs 15" in done.stderr
-    assert "TiB" in done.stderr or "GiB" in done.stderr
+    assert "llama-3.1-405b:f32.gguf needs 16" in done.stderr
+    assert "GB" in done.stderr
     assert files(tmp_path) == []
 
 

@@ -39,6 +39,13 @@ def test_an_answer_cut_by_n_exits_8(kolo: Kolo) -> None:
     assert done.stderr == "error: the answer was cut at -n 2 tokens\n  try: a larger -n\n"
 
 
+def test_a_model_as_the_prompt_is_taken_for_what_it_was_meant(kolo: Kolo) -> None:
+    done = kolo("chat", "guide")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == 'error: "guide" is a model\n  try: kolo chat -m guide\n'
+    assert kolo("chat", "guide", "-m", "guide").returncode == 0
+
+
 def test_nothing_piped_in_is_an_empty_prompt(kolo: Kolo) -> None:
     done = kolo("chat")
     assert (done.returncode, done.stdout) == (2, "")

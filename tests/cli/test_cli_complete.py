@@ -88,7 +88,10 @@ def test_a_cut_answer_is_shown_and_exits_8(kolo: Kolo) -> None:
     done = kolo("complete", "What is Kolo?", "-n", "3")
     assert done.returncode == 8
     assert done.stdout.strip()
-    assert done.stderr == "error: the answer was cut at -n 3 tokens\n  try: a larger -n\n"
+    assert done.stderr == (
+        "error: the answer was cut at -n 3 tokens\n"
+        "  try: a larger -n; --allow-cut takes it as whole\n"
+    )
     full = kolo("complete", "What is Kolo?", "-n", "3", "--json")
     assert full.returncode == 8
     assert json.loads(full.stdout)["finish_reason"] == "length"

@@ -179,9 +179,16 @@ def test_a_value_may_come_from_standard_input(kolo: Kolo, file: Path) -> None:
     ("args", "says"),
     [
         (("engine.ctxx", "1"), "no such setting: engine.ctxx\n  try: engine.ctx\n"),
-        (("engine.ctx", "many"), "engine.ctx: expected int, found 'many'\n  Tokens of context"),
+        (
+            ("engine.ctx", "many"),
+            "engine.ctx: expected a whole number, found 'many'\n  Tokens of context",
+        ),
+        (("engine.ctx", "many"), "\n  try: kolo config unset engine.ctx, for its default\n"),
+        (("engine.ctx", "512", "engine.batch"), "engine.batch has no value\n  try: "),
+        (("engine.ctx", "512", "engine.batch", "x"), "engine.batch: expected a whole number"),
+        (("engine.ctx", "512", "engine.ctx", "256"), "engine.ctx is given twice"),
         (("engine.ctx", "auto"), "found 'auto'\n  try: kolo config unset engine.ctx\n"),
-        (("engine.ctx", "1"), "expected int >= 8"),
+        (("engine.ctx", "1"), "expected a whole number >= 8"),
         (("profile", "nope"), "no such profile: 'nope'"),
         (("server.tls_cert", "/c.pem"), "server.tls_cert and server.tls_key go together"),
         (("models.guide.path", "/x"), "already that of the builtin model"),
@@ -196,6 +203,22 @@ def test_what_cannot_be_is_refused_and_not_written(
     assert done.returncode == 2
     assert says in done.stderr
     assert not file.exists()
+
+
+def test_values_that_go_together_are_set_and_taken_out_at_once(kolo: Kolo, file: Path) -> None:
+    pair = ("server.tls_cert", "/c.pem", "server.tls_key", "/k.pem")
+    done = kolo("config", "set", *pair, "engine.gpu_layers", "-1", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [(one["key"], one["value"]) for one in told] == [
+        ("server.tls_cert", "/c.pem"), ("server.tls_key", "/k.pem"), ("engine.gpu_layers", -1),
+    ]  # fmt: skip
+    server = {"tls_cert": "/c.pem", "tls_key": "/k.pem"}
+    assert tomllib.loads(file.read_text())["server"] == server
+    assert kolo("config", "unset", "server.tls_key").returncode == 2
+    assert tomllib.loads(file.read_text())["server"] == server
+    assert kolo("config", "unset", "server.tls_key", "server.tls_cert").returncode == 0
+    assert not tomllib.loads(file.read_text()).get("server")
 
 
 def test_what_wins_over_the_file_is_said(kolo: Kolo, file: Path) -> None:
@@ -281,15 +304,15 @@ def test_validate_names_every_problem_on_a_line_of_its_own(
     assert done.returncode == 2
     assert done.stdout.splitlines() == [
         f"{bad}:2: no such setting: engine.ctxx (did you mean engine.ctx?)",
-        f"{bad}:4: profiles.a.default_model: expected str, found 3",
-        f"{bad}:6: profiles.b.models.m.pin: expected bool, found 1",
+        f"{bad}:4: profiles.a.default_model: expected text, found 3",
+        f"{bad}:6: profiles.b.models.m.pin: expected true or false, found 1",
         f'{bad}:5: models.m has no path (give the file of the model: path = "/where/it/is.gguf")',
     ]
     assert done.stderr == f"{bad}: 4 problems\n"
     piped = kolo("config", "validate", "-", "--json", stdin=bad.read_text())
     assert [each["line"] for each in json.loads(piped.stdout)] == [2, 4, 6, 5]
     here = kolo("config", "validate", KOLO_SERVER_PORT="many")
-    assert "env KOLO_SERVER_PORT: server.port: expected int, found 'many'" in here.stdout
+    assert "env KOLO_SERVER_PORT: server.port: expected a whole number, found 'many'" in here.stdout
     assert kolo("config", "validate", str(tmp_path / "none.toml")).returncode == 2
 
 
@@ -319,7 +342,7 @@ def test_edit_loses_no_text(kolo: Kolo, file: Path, editor: str, tmp_path: Path)
     file.write_text("# mine\n")
     done = kolo("config", "edit", EDITOR=editor)
     assert done.returncode == 2
-    assert f"{file}:3: engine.ctx: expected int >= 8, found 1" in done.stderr
+    assert f"{file}:3: engine.ctx: expected a whole number >= 8, found 1" in done.stderr
     kept = Path(done.stderr.rpartition("what you wrote is kept: ")[2].strip())
     assert kept.read_text() == "# mine\n[engine]\nctx = 1\n"
     assert file.read_text() == "# mine\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -158,7 +159,9 @@ def test_a_llama_cpp_that_cannot_be_loaded(kolo: Kolo, tmp_path: Path) -> None:
     failed = failures(kolo("doctor", "--no-generate", "--json", PYTHONPATH=broken))
     assert set(failed) == {"llama.cpp", "cpu"}
     assert "Shared library with base name llama not found" in failed["llama.cpp"]["found"]
-    assert "pip install --force-reinstall" in failed["llama.cpp"]["remedy"]
+    assert re.search(
+        r"pip install --force-reinstall .*llama-cpp-python==\d", failed["llama.cpp"]["remedy"]
+    )
     (package / "llama_cpp.py").write_text("import os; os.kill(os.getpid(), 4)")
     failed = failures(kolo("doctor", "--no-generate", "--json", PYTHONPATH=broken))
     assert "built for another CPU" in failed["llama.cpp"]["found"]

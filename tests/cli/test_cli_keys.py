@@ -49,10 +49,22 @@ def test_what_is_listed_is_what_was_made_and_revoked(kolo: Kolo) -> None:
     table = kolo("keys", "ls").stdout
     assert "ops" in table
     assert "read manage" in table
-    assert kolo("keys", "revoke", "ops").returncode == 0
+    revoked = kolo("keys", "revoke", "ops")
+    assert revoked.returncode == 0
+    assert "no valid key is left" not in revoked.stderr
     listed = json.loads(kolo("keys", "ls", "--json").stdout)
     assert [one["state"] for one in listed] == ["valid", "revoked"]
     assert kolo("keys", "ls", "-q").stdout.split() == [listed[0]["id"]]
+
+
+def test_who_revokes_the_last_key_is_told_that_the_server_stays_closed(kolo: Kolo) -> None:
+    kolo("keys", "create", "only")
+    done = kolo("keys", "revoke", "only")
+    assert "kolo config set access.require_key never" in done.stderr
+    assert "kolo keys create" in done.stderr
+    kolo("keys", "create", "second")
+    open_to_all = kolo("keys", "revoke", "second", KOLO_ACCESS_REQUIRE_KEY="never")
+    assert "no valid key is left" not in open_to_all.stderr
 
 
 @pytest.mark.parametrize(
@@ -62,6 +74,7 @@ def test_what_is_listed_is_what_was_made_and_revoked(kolo: Kolo) -> None:
         (["create", "a\nb"], "cannot be the name"),
         (["create", "x", "--scope", "root"], "root"),
         (["create", "x", "--expires", "soon"], "is no time"),
+        (["create", "x", "--expires", "5"], "--expires 5 has no unit\n  try: 5d for days"),
         (["create", "x", "--expires", "2001-01-01"], "that is over"),
         (["create", "x", "--expires", "999999999d"], "no date is as late"),
         (["revoke", "nobody"], "no keys are named"),

@@ -221,6 +221,12 @@ def test_show_takes_any_reference_and_any_kind(kolo: Kolo, tmp_path: Path) -> No
     assert kolo("show", "guid").returncode == 4
 
 
+def test_only_one_part_of_a_model_is_shown_alone(kolo: Kolo) -> None:
+    done = kolo("show", "guide", "--template", "--metadata")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--template and --metadata exclude each other" in done.stderr
+
+
 # Remove, verify, alias -----------------------------------------------------------------------
 
 
@@ -238,6 +244,16 @@ def test_rm_asks_first_and_needs_a_flag_where_nobody_answers(
             terminal.type(f"{answer}\n")
             assert terminal.process.wait(20) == code
     assert store.models() == {}
+
+
+def test_rm_names_what_it_asks_about_where_nothing_has_said_so(
+    env: dict[str, str], store: Store, tmp_path: Path
+) -> None:
+    put(store, "a", model(tmp_path))
+    with Terminal([sys.executable, "-m", "kolo", "rm", "a", "--json"], env) as terminal:
+        terminal.expect("remove a? [y/N]")
+        terminal.type("n\n")
+        assert terminal.process.wait(30) == 1
 
 
 def test_rm_says_what_it_frees_and_leaves_files_in_place(
@@ -277,6 +293,12 @@ def test_rm_removes_nothing_but_models_of_the_store(
     assert done.returncode == code
     assert says in done.stderr
     assert (list(store.models()), model(tmp_path).exists()) == (["a"], True)
+
+
+def test_verify_says_that_there_is_nothing_to_check(kolo: Kolo) -> None:
+    done = kolo("verify")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "the store is empty" in done.stderr
 
 
 def test_verify_names_what_is_bad_and_exits_8(kolo: Kolo, store: Store, tmp_path: Path) -> None:

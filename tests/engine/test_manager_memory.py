@@ -51,7 +51,7 @@ async def test_what_can_never_fit_is_refused_at_once_and_evicts_nobody(tmp_path:
     async with house(tmp_path, gib=10, specs=specs) as home:
         await lease(home, "p4")
         await lease(home, "i2")
-        with pytest.raises(OutOfMemory, match=r"needs 7.0 GiB .* budget is 10.0 GiB") as caught:
+        with pytest.raises(OutOfMemory, match=r"needs 7.5 GB .* budget is 10.7 GB") as caught:
             await lease(home, "n7")
         assert "'p4' (pinned)" in caught.value.message
         assert caught.value.retry_after_s is None
@@ -75,7 +75,7 @@ async def test_the_wait_for_busy_engines_has_a_deadline(tmp_path: Path) -> None:
     specs = [spec("b8"), spec("n8")]
     async with house(tmp_path, gib=10, specs=specs, room_wait_ms=50) as home:
         async with home.manager.lease("b8"):
-            with pytest.raises(OutOfMemory, match=r"8.0 GiB are held by 'b8' \(busy\)") as caught:
+            with pytest.raises(OutOfMemory, match=r"8.6 GB are held by 'b8' \(busy\)") as caught:
                 await lease(home, "n8")
             assert caught.value.retry_after_s is not None
         assert await lease(home, "n8")

@@ -110,7 +110,7 @@ ready(); next(frames)
     async with house(tmp_path, gib=9, specs=[fitting, dying]) as home:
         async with home.manager.lease("i1"):
             pass
-        with pytest.raises(OutOfMemory, match=r"1\.0 GiB of host memory \(9\.0 GiB free\)"):
+        with pytest.raises(OutOfMemory, match=r"1\.1 GB of host memory \(9\.7 GB free\)"):
             async with home.manager.lease("n1"):
                 pass
         assert home.sink.of("unloaded") == [("unloaded", "i1", "evicted for 'n1'")]

@@ -81,7 +81,8 @@ next(frames)
     assert await worker.stop(60_000) == "exited with status 0"
     assert worker.stderr_tail() == ["to stdout", "to stderr"]
     told = [parsed(line) for line in start.log.read_text().splitlines()]
-    assert [line.message for line in told] == ["to stdout", "to stderr"]
+    ended = f"worker {worker.pid} exited with status 0"
+    assert [line.message for line in told] == ["to stdout", "to stderr", ended]
     assert all(line.timestamp for line in told)
     assert not psutil.pid_exists(worker.pid)
 
@@ -115,6 +116,8 @@ async def test_a_crash_while_loading_tells_how_and_the_last_lines(
     assert how in error.message
     assert "last words" in error.hint
     assert str(start.log) in error.hint
+    ended = parsed(start.log.read_text().splitlines()[-1])
+    assert (ended.level, ended.message) == ("ERROR", f"worker {start.pid} {how}")
 
 
 async def test_a_kill_by_the_system_while_loading_hints_at_memory(

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from ggufs import build, tiny_llama
 from harness import GUIDE, Worker, chat, prompt, tokens, worker
+from llama_cpp import llama_supports_gpu_offload
 
 from kolo import wire
-from kolo.errors import KoloError, LoadFailed, OutOfMemory, Unsupported
+from kolo.errors import BadParameter, KoloError, LoadFailed, OutOfMemory, Unsupported
 from kolo.types import Embed, LoadParams, Lora, Rerank, Sampling
 
 GREEDY = Sampling(temperature=0)
@@ -200,6 +201,17 @@ def test_a_context_no_memory_can_hold_is_refused() -> None:
     with pytest.raises((OutOfMemory, LoadFailed)) as caught, worker(GUIDE, params):
         pass
     assert "ctx" in caught.value.hint or "context" in caught.value.message
+
+
+@pytest.mark.skipif(llama_supports_gpu_offload(), reason="this llama.cpp has a GPU to use")
+def test_layers_asked_for_without_a_gpu_are_refused_by_name() -> None:
+    asked = LoadParams(gpu_layers=20)
+    with pytest.raises(BadParameter, match="gpu_layers is 20") as caught, worker(GUIDE, asked):
+        pass
+    assert caught.value.param == "gpu_layers"
+    assert "CMAKE_ARGS" in caught.value.hint
+    with worker(GUIDE, LoadParams(gpu_layers=-1, ctx=64, parallel=1)) as started:
+        assert started.ask(prompt("a", max_tokens=1)).error is None
 
 
 def test_a_lora_that_is_none_is_refused_by_its_path(tmp_path: Path) -> None:

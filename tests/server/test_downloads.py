@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from origin import Origin
 from serving import House, events, served
 
 from kolo.config import DownloadSettings, Settings, StoreSettings
+from kolo.models.store import Added, Store
+from kolo.server.downloads import manager as downloads
 from kolo.types import LoadParams
 
 BODY = Path(GUIDE).read_bytes()
@@ -121,6 +124,50 @@ async def test_a_cancelled_download_leaves_nothing(tmp_path: Path, origin: Origi
         assert {one["model_id"] for one in all_gone["cancelled_downloads"]} == {"two", "three"}
         assert (await house.get("/downloads")).json["active_downloads"] == []
         assert list((tmp_path / "store" / "partial").iterdir()) == []
+
+
+async def test_what_is_being_put_into_the_store_is_not_said_to_be_cancelled(
+    tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin.put("/a.gguf", BODY)
+    adopting, go_on = threading.Event(), threading.Event()
+    adopt = Store.adopt
+
+    def slowly(self: Store, *given: Any, **more: Any) -> Added:
+        adopting.set()
+        assert go_on.wait(60)
+        return adopt(self, *given, **more)
+
+    monkeypatch.setattr(Store, "adopt", slowly)
+    async with place(tmp_path) as house:
+        try:
+            body = {"model_id": "one", "model_path": f"{origin.url}/a.gguf"}
+            assert (await house.post("/models", body)).status == 202
+            assert await asyncio.to_thread(adopting.wait, 60)
+            for action in ("cancel", "pause"):
+                reply = await house.post(f"/downloads/one/{action}")
+                assert (reply.status, reply.error["code"]) == (400, "download_not_active")
+                assert "put into the store" in reply.error["message"]
+        finally:
+            go_on.set()
+        await until_it_is(house, "one", "engine_created")
+        assert len(Store(tmp_path / "store").models()) == 1
+
+
+async def test_what_is_paused_can_be_begun_again_though_no_more_may_be(
+    tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "MAX_ACTIVE", 1)
+    origin.put("/a.gguf", BODY, hold_at=1000)
+    async with place(tmp_path) as house:
+        body = {"model_id": "one", "model_path": f"{origin.url}/a.gguf"}
+        assert (await house.post("/models", body)).status == 202
+        assert (await house.post("/downloads/one/pause")).status == 200
+        other = await house.post("/models", {**body, "model_id": "two"})
+        assert other.status == 503
+        job = house.app.service.downloads.find("one")
+        again = await house.app.service.downloads.start("one", job.plan)
+        assert again.status == "downloading"
 
 
 async def test_what_cannot_be_fetched_says_why(tmp_path: Path, origin: Origin) -> None:

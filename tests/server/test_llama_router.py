@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from homes import GUIDE, home
 from serving import FAKE, House, events, fake, house, served
 
 from kolo.config import ModelSettings, Settings
+from kolo.errors import DiskFull
+from kolo.models.resolve import ModelSpec
 from kolo.server.state import Registry
 from kolo.types import LoadParams
 
@@ -82,6 +86,45 @@ async def test_a_file_is_loaded_under_its_stem_and_kept_for_the_next_start(
     assert set(kept) == {"small", "other"}
     assert kept["small"].pin is True
     assert str(kept["small"].path) == path
+
+
+async def test_what_could_not_be_kept_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "small.gguf").symlink_to(GUIDE)
+    registry = Registry(tmp_path / "engines.json")
+    path = str(tmp_path / "small.gguf")
+
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with home(tmp_path, registry=registry) as place:
+        assert (await place.post("/models/load", {"model": path, "wait": True})).status == 200
+        assert (await place.post("/models/unload", {"model": "small"})).status == 200
+        monkeypatch.setattr(os, "fsync", full)
+        body = {"model": path, "id": "other", "wait": True}
+        reply = await place.post("/models/load", body)
+        assert (reply.status, reply.error["code"]) == (507, "disk_full")
+        assert place.manager.loaded() == ()
+        again = await place.post("/models/load", {"model": "small", "wait": True})
+        assert again.status == 200  # nothing about it is new
+
+
+async def test_what_is_loaded_is_answered_so_though_it_cannot_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "small.gguf").symlink_to(GUIDE)
+    registry = Registry(tmp_path / "engines.json")
+
+    def full(spec: ModelSpec) -> None:
+        raise DiskFull("cannot write it", hint="Make room.")
+
+    monkeypatch.setattr(registry, "remember", full)
+    async with home(tmp_path, registry=registry) as place:
+        body = {"model": str(tmp_path / "small.gguf"), "wait": True}
+        reply = await place.post("/models/load", body)
+        assert (reply.status, reply.json["id"]) == (200, "small")
+        assert "a restart will not know of engine small: cannot write it" in caplog.text
 
 
 async def test_the_path_stands_in_where_the_stem_is_taken(tmp_path: Path) -> None:

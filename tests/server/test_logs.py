@@ -94,6 +94,8 @@ async def test_new_lines_are_followed_until_the_server_stops(tmp_path: Path) -> 
             assert await seen.get() == "before"
             of_engine(tmp_path, "I after")
             assert await seen.get() == "after"
+            drain = home.app.drain
+            assert (drain.active, drain.working) == (1, 0)  # a stop has nothing to wait for
             at.stop.ask()
             await following
 

@@ -127,6 +127,18 @@ async def test_only_who_may_manage_has_it_done(tmp_path: Path) -> None:
         assert (await home.post("/models?reload=1", raw=b"", **boss)).status == 200
 
 
+@pytest.mark.parametrize(
+    "page", [{"Origin": "https://a.example"}, {"Sec-Fetch-Site": "cross-site"}]
+)
+async def test_no_page_of_another_site_has_it_done(tmp_path: Path, page: dict[str, str]) -> None:
+    async with house(tmp_path) as home:
+        reloading(home)
+        for method in (home.get, home.post):
+            reply = await method("/models?reload=1", **page)
+            assert (reply.status, "may not do this" in reply.error["message"]) == (400, True)
+        assert (await home.get("/models", **page)).status == 200
+
+
 async def test_a_server_without_a_file_says_so(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         reply = await home.post("/models?reload=1", raw=b"")

@@ -109,6 +109,19 @@ def test_only_so_many_accounts_are_remembered(monkeypatch: pytest.MonkeyPatch) -
     assert set(limits.counts()) == {"c", "a", "d"}
 
 
+def test_no_number_of_strangers_pushes_out_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ACCOUNTS", 3)
+    limits, allowed = Limits(Clock()), Allowance(requests=1)
+    limits.take("key", allowed, keyed=True)
+    for name in "abcdef":
+        limits.take(name, allowed)
+    with pytest.raises(RateLimited):
+        limits.take("key", allowed, keyed=True)
+    assert set(limits.counts()) == {"d", "e", "f", "key"}
+    assert limits.clear("key")
+    limits.take("key", allowed, keyed=True)
+
+
 def test_setting_the_time_of_day_gives_and_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     limits, allowed = Limits(), Allowance(requests=2)
     take(limits, allowed, 2)

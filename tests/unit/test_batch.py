@@ -381,6 +381,28 @@ async def test_a_second_retry_keeps_what_the_first_had_still_to_write(tmp_path: 
     assert path.read_bytes().splitlines(keepends=True)[2] == LINES[2]
 
 
+@pytest.mark.parametrize("content", [b"my own notes\n", b'{"index":4,"tex', b"\xff\xfe"])
+def test_a_stranger_beside_the_file_is_refused_and_left_alone(
+    tmp_path: Path, content: bytes
+) -> None:
+    path, beside = tmp_path / "out", tmp_path / "out.later"
+    path.write_bytes(b"".join(LINES))
+    beside.write_bytes(content)
+    with (
+        pytest.raises(UsageError, match=r"out\.later is not what a run has left"),
+        ResultFile(path) as file,
+    ):
+        file.finish()
+    assert (path.read_bytes(), beside.read_bytes()) == (b"".join(LINES), content)
+
+
+def test_a_run_that_leaves_nothing_beside_its_file_removes_nothing(tmp_path: Path) -> None:
+    with ResultFile(tmp_path / "out") as file:
+        (tmp_path / "out.later").write_bytes(b"mine")
+        file.finish()
+    assert (tmp_path / "out.later").read_bytes() == b"mine"
+
+
 def test_a_file_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--out: cannot write"):
         ResultFile(tmp_path)

@@ -70,7 +70,7 @@ def test_a_person_reads_speed_memory_and_how_it_is_known() -> None:
     assert "qwen2.5-7b:q4_k_m · 7.6 B weights, 4.7 GB to download" in text
     assert "prompt tokens       128      512\nfirst token      900 ms    3.6 s\n" in text
     assert "tok/s each         12.0     10.2      8.0\n" in text
-    assert "50 users of 4,096 tokens fit in the 16.0 GiB that are free" in text
+    assert "50 users of 4,096 tokens fit in the 17.2 GB that are free" in text
     assert "4 users at once: 10 tok/s or more each" in text
     assert "measured in the engine with random weights" in text
     assert max(map(len, text.splitlines()[2:])) < 80

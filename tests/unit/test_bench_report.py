@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from kolo.bench.compare import compare
 from kolo.bench.goals import parse_fail_if
+from kolo.bench.metrics import METRICS
 from kolo.bench.report_html import page
 from kolo.bench.report_text import csv_table, json_document, json_lines, markdown
 from kolo.bench.result import (
@@ -61,6 +62,14 @@ def sample(number: int, *, ttft_ms: float = 100, itl_ms: float = 10, **more: Any
         "finish": "length",
     }
     return Sample(**{**given, **more})
+
+
+def test_of_tokens_that_came_all_at_once_there_is_no_latency_between_them() -> None:
+    round = Round(index=0)
+    at_once = [sample(1, gaps_ms=[], e2e_ms=101.01)]
+    assert METRICS["itl"].values(round, at_once) == []
+    assert METRICS["user_tok_s"].values(round, at_once) == []
+    assert METRICS["itl"].values(round, [sample(1)]) == [10]
 
 
 def run_of(*factors: float, users: int = 1, n: int = 6, rounds: int = 5, errors: int = 0) -> Run:

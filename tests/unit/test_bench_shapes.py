@@ -159,7 +159,7 @@ def test_a_full_disk_is_told_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1 << 30))
-    with pytest.raises(LoadFailed, match=r"takes 4\.6 GiB on disk, 1\.0 GiB are free"):
+    with pytest.raises(LoadFailed, match=r"takes 4\.9 GB on disk, 1\.1 GB are free"):
         check_disk(parse("qwen2.5-7b:q4_k_m"), tmp_path / "not" / "there")
     check_disk(parse("qwen2.5-0.5b:q4_0"), tmp_path)
 

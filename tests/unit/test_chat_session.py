@@ -13,7 +13,7 @@ import pytest
 from kolo.chat.attach import Attachment, attach, mentioned, with_files
 from kolo.chat.choices import Choices, from_body
 from kolo.chat.clipboard import copy
-from kolo.chat.conversation import Conversation
+from kolo.chat.conversation import SUMMARISE, Conversation
 from kolo.chat.session import Keeper, Session, Shelf, encode, read
 from kolo.errors import UsageError
 from kolo.types import Chat, Constraint, Reasoning
@@ -126,6 +126,34 @@ def test_a_summary_is_made_without_the_last_exchange_which_stays() -> None:
     assert after.unanswered == "four"
 
 
+def test_a_summary_takes_in_what_was_left_out_if_it_is_to() -> None:
+    told = session("one", "two", "three").conversation
+    told.left_out = 2
+    assert [turn.content for turn in told.before_last()] == ["S", "two", "TWO"]
+    whole = [turn.content for turn in told.before_last(whole=True)]
+    assert whole == ["S", "one", "ONE", "two", "TWO"]
+
+
+def test_a_summary_gives_a_conversation_neither_its_name_nor_its_title(shelf: Shelf) -> None:
+    keeper, told = Keeper(shelf), session("rivers", "lakes")
+    keeper.save(told)
+    assert keeper.path is not None
+    stem = keeper.path.stem
+    told.conversation = told.conversation.summarised(f"{SUMMARISE} Above all: Po", "so far")
+    keeper.fork()
+    keeper.save(told)
+    assert {one.name: one.title for one in shelf.saved()} == {stem: "rivers", f"{stem}-2": "lakes"}
+
+
+@pytest.mark.parametrize("how", ["on", "500"])
+def test_how_much_is_thought_is_kept(tmp_path: Path, how: str) -> None:
+    one = session("one")
+    one.choices.think(how)
+    path = tmp_path / "a.json"
+    path.write_bytes(encode(one))
+    assert read(path).choices.reasoning == one.choices.reasoning
+
+
 def _other(path: Path) -> Path:
     other = path.with_suffix(".other")
     other.write_bytes(b"{}")
@@ -140,7 +168,7 @@ def test_the_last_one_is_first_and_what_is_none_is_passed_over(shelf: Shelf) -> 
         os.utime(keeper.path, (at, at))
     (shelf.folder / "broken.json").write_text("{")
     assert [one.title for one in shelf.saved()] == ["lakes", "rivers"]
-    assert shelf.saved()[0].turns == 2
+    assert shelf.saved()[0].turns == 1, "its questions"
     last = shelf.last()
     assert last is not None
     assert "lakes" in last.name

@@ -236,22 +236,22 @@ def test_an_unknown_key_is_named_with_the_nearest(
 @pytest.mark.parametrize(
     ("toml", "says"),
     [
-        ('[engine]\nctx = "many"', "engine.ctx: expected int, found 'many'"),
-        ("[engine]\nctx = 4", "engine.ctx: expected int >= 8, found 4"),
-        ("[engine]\nctx = true", "engine.ctx: expected int"),
-        ("[engine]\nmmap = 1", "engine.mmap: expected bool, found 1"),
+        ('[engine]\nctx = "many"', "engine.ctx: expected a whole number, found 'many'"),
+        ("[engine]\nctx = 4", "engine.ctx: expected a whole number >= 8, found 4"),
+        ("[engine]\nctx = true", "engine.ctx: expected a whole number"),
+        ("[engine]\nmmap = 1", "engine.mmap: expected true or false, found 1"),
         ('[engine]\nflash_attn = "yes"', "expected one of auto, on, off, found 'yes'"),
         ('[engine]\nkv_type_k = "q3"', "expected one of f32, f16"),
-        ('[engine]\ntensor_split = ["a"]', "engine.tensor_split: expected float"),
+        ('[engine]\ntensor_split = ["a"]', "engine.tensor_split: expected a number"),
         ("[engine]\nlora = [{scale = 1.0}]", "missing required field path"),
-        ("[engine.sampling]\ntop_p = 1.5", "engine.sampling.top_p: expected float <= 1.0"),
+        ("[engine.sampling]\ntop_p = 1.5", "engine.sampling.top_p: expected a number <= 1.0"),
         ('[manager]\nidle_unload = "soon"', "manager.idle_unload: expected a duration"),
         ("[manager]\nidle_unload = -1", "expected a duration"),
         ('[manager]\nmemory_budget = "120%"', "a share from 1% to 100%, found '120%'"),
         ('[server]\nmax_body = "1 ton"', "server.max_body: expected a size"),
-        ("[server]\nport = 70000", "expected int <= 65535, found 70000"),
+        ("[server]\nport = 70000", "expected a whole number <= 65535, found 70000"),
         ("engine = 3", "engine: expected a table, found 3"),
-        ("default_model = 3", "default_model: expected str, found 3"),
+        ("default_model = 3", "default_model: expected text, found 3"),
     ],
 )
 def test_a_wrong_value_names_key_expected_and_found(tmp_path: Path, toml: str, says: str) -> None:
@@ -261,10 +261,10 @@ def test_a_wrong_value_names_key_expected_and_found(tmp_path: Path, toml: str, s
 @pytest.mark.parametrize(
     ("variable", "text", "says"),
     [
-        ("KOLO_ENGINE_CTX", "many", "env KOLO_ENGINE_CTX: engine.ctx: expected int"),
-        ("KOLO_ENGINE_MMAP", "perhaps", "engine.mmap: expected bool, found 'perhaps'"),
+        ("KOLO_ENGINE_CTX", "many", "env KOLO_ENGINE_CTX: engine.ctx: expected a whole number"),
+        ("KOLO_ENGINE_MMAP", "perhaps", "engine.mmap: expected true or false, found 'perhaps'"),
         ("KOLO_ENGINE_LORA", "[{", "engine.lora: expected JSON"),
-        ("KOLO_ENGINE_TENSOR_SPLIT", "1,x", "engine.tensor_split: expected float"),
+        ("KOLO_ENGINE_TENSOR_SPLIT", "1,x", "engine.tensor_split: expected a number"),
     ],
 )
 def test_a_wrong_variable_is_named(tmp_path: Path, variable: str, text: str, says: str) -> None:

@@ -55,6 +55,15 @@ def added(before: str, after: str) -> list[str]:
     return [*new, *lines]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("other", ["\x85", "\u2028", "\u2029"])
+def test_what_is_no_line_break_in_toml_breaks_no_comment(other: str, end: str) -> None:
+    before = FILE.replace("# Mine.", f"# Mi{other}ne.").replace("\n", end)
+    after = with_value(before, ("engine", "parallel"), 3)
+    assert f"# Mi{other}ne.{end}" in after
+    assert without(after, ("engine", "parallel")) == before
+
+
 def test_a_value_that_is_there_is_changed_where_it_stands() -> None:
     after = with_value(FILE, ("engine", "ctx"), 2000)
     assert after == FILE.replace("ctx = 1000 # not more", "ctx = 2000 # not more")
@@ -279,7 +288,7 @@ def test_a_new_file_is_made_with_its_folder_and_may_be_private(tmp_path: Path) -
 def test_what_would_make_it_worse_is_not_written(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
     file.write_text("[engine]\nctxx = 1\n")
-    with pytest.raises(ConfigError, match="expected int >= 8, found 1"):
+    with pytest.raises(ConfigError, match="expected a whole number >= 8, found 1"):
         rewrite(env(tmp_path), lambda text: with_value(text, ("engine", "ctx"), 1))
     assert file.read_text() == "[engine]\nctxx = 1\n"
     # What was wrong before does not keep anybody from setting something else, or mending it.

@@ -35,7 +35,7 @@ def test_a_gpu_is_told_with_driver_and_memory() -> None:
         gpu(driver="550.54", memory_used_bytes=1 << 30, memory_total_bytes=141 << 30, throttle=[])
     )
     assert told.state == "ok"
-    assert told.found == "H200, driver 550.54, 140.0 GiB of 141.0 GiB free"
+    assert told.found == "H200, driver 550.54, 150.3 GB of 151.4 GB free"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_clocks_that_somebody_set_are_no_trouble() -> None:
 
 
 @pytest.mark.parametrize(
-    ("free", "state", "word"), [(GB, "warn", "1.0"), (20 * GB, "ok", "18.6 GiB")]
+    ("free", "state", "word"), [(GB, "warn", "1.0"), (20 * GB, "ok", "20.0 GB")]
 )
 def test_memory(free: int, state: str, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "available", lambda: Machine(32 * GB, free, "/sys/fs/cgroup/x"))

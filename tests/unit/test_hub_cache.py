@@ -51,6 +51,24 @@ def test_a_cache_that_is_not_there_holds_nothing(cache: Path) -> None:
     assert cached(cache) == []
 
 
+def test_a_snapshot_that_is_removed_meanwhile_is_passed_over(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = Repo(cache)
+    data = model(tmp_path).read_bytes()
+    repo.add("R-Q4_K_M.gguf", data)
+    repo.add("R-Q8_0.gguf", data, OLD)
+    stat = Path.stat
+
+    def gone(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if self.name == OLD:
+            raise FileNotFoundError(self)
+        return stat(self, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", gone)
+    assert [one.commit for one in cached(cache)] == [MAIN]
+
+
 def test_models_are_those_of_the_main_commit_by_repository_and_quant(
     cache: Path, tmp_path: Path
 ) -> None:

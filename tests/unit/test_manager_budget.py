@@ -81,8 +81,8 @@ def test_a_refusal_names_the_numbers_and_the_holders() -> None:
     error = refusal("x", need(8), budget(10), [holder("a", 6, "busy"), holder("b", 1)])
     assert isinstance(error, OutOfMemory)
     assert error.message == (
-        "cannot load 'x': it needs 8.0 GiB of host memory, the budget is 10.0 GiB, "
-        "of which 6.0 GiB are held by 'a' (busy): 4.0 GiB too few"
+        "cannot load 'x': it needs 8.6 GB of host memory, the budget is 10.7 GB, "
+        "of which 6.4 GB are held by 'a' (busy): 4.3 GB too few"
     )
     assert "kolo unload a" in error.hint
     assert error.retry_after_s is not None
@@ -103,7 +103,7 @@ def test_a_load_that_ran_out_tells_what_was_thought_what_is_free_and_who_has_the
     error = ran_out("x", "cannot allocate", need(3), budget(10), [holder("a", 6, "idle")])
     assert error.message == (
         "cannot load 'x', there is not enough memory: cannot allocate; it was thought to need "
-        "3.0 GiB of host memory (4.0 GiB free, 6.0 GiB are held by 'a' (idle))"
+        "3.2 GB of host memory (4.3 GB free, 6.4 GB are held by 'a' (idle))"
     )
     assert "kolo unload a" in error.hint
     assert "ctx" in error.hint
@@ -115,8 +115,8 @@ def test_each_gpu_is_a_pool_of_its_own() -> None:
     assert decide({"nvidia:1": 6 * GIB}, gpus, [small]) == Decision("go")
     assert decide({"nvidia:0": 6 * GIB}, gpus, [small]) == Decision("go", ("a",))
     error = refusal("x", {"nvidia:0": 9 * GIB}, gpus, [small])
-    assert "needs 9.0 GiB of nvidia:0 memory" in error.message
-    assert "1.0 GiB too few" in error.message
+    assert "needs 9.7 GB of nvidia:0 memory" in error.message
+    assert "1.1 GB too few" in error.message
 
 
 USES = st.sampled_from(["idle", "busy", "pinned"])

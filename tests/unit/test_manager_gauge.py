@@ -40,7 +40,7 @@ def test_a_sound_file_that_is_no_model_is_refused_without_a_worker(tmp_path: Pat
 
 
 def test_what_can_never_fit_is_refused_with_the_numbers() -> None:
-    with pytest.raises(OutOfMemory, match="GiB"):
+    with pytest.raises(OutOfMemory, match="GB"):
         MachineGauge(Budget(1 << 20, None)).need(
             spec(GUIDE, ctx=1 << 20, parallel=64), {HOST: 1 << 20}
         )

@@ -27,6 +27,15 @@ def test_the_tail_is_the_last_lines_however_they_are_cut(tmp_path: Path) -> None
     assert written(tmp_path / "a.log") == ["one", "two", "", "three"]
 
 
+def test_the_file_says_at_its_end_how_the_worker_ended(tmp_path: Path) -> None:
+    log = WorkerLog(tmp_path / "a.log")
+    log.feed(b"one\ntw")
+    log.close("worker 7 was killed by signal 9 (SIGKILL)")
+    assert log.tail() == ["one", "tw"]
+    ended = "worker 7 was killed by signal 9 (SIGKILL)"
+    assert written(tmp_path / "a.log") == ["one", "tw", ended]
+
+
 def test_the_tail_is_bounded_in_lines_and_in_their_length(tmp_path: Path) -> None:
     log = WorkerLog(tmp_path / "a.log")
     log.feed(b"".join(b"line %d\n" % at for at in range(1000)))

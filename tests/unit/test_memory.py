@@ -306,9 +306,9 @@ def test_what_does_not_fit_is_told_with_all_numbers_and_with_what_would() -> Non
     error = refused(model, params, free_bytes)
     assert error.message == (
         f"model.gguf needs {human(need.total_bytes)} of memory "
-        f"(weights {human(need.weights_bytes)}, KV cache 16.0 GiB (4 x 32768 tokens), "
+        f"(weights {human(need.weights_bytes)}, KV cache 17.2 GB (4 x 32768 tokens), "
         f"computing {human(need.compute_bytes + need.process_bytes)}), "
-        f"18.0 GiB are free on group /x: {human(need.total_bytes - free_bytes)} too few"
+        f"19.3 GB are free on group /x: {human(need.total_bytes - free_bytes)} too few"
     )
     assert error.hint == (
         "It would fit with ctx 16384, or parallel 2, or kv_type_k and kv_type_v q8_0."
@@ -330,8 +330,8 @@ def test_weights_too_large_for_the_machine_need_a_smaller_model() -> None:
 
 
 def test_human() -> None:
-    assert [human(n) for n in (0, 1, 320 * MIB, GIB - 1, GIB, 3 * GIB // 2)] == [
-        "0 MiB", "1 MiB", "320 MiB", "1024 MiB", "1.0 GiB", "1.5 GiB",
+    assert [human(n) for n in (0, 1, 320 * 10**6, 10**9 - 1, 10**9, 3 * 10**9 // 2)] == [
+        "0 MB", "1 MB", "320 MB", "1000 MB", "1.0 GB", "1.5 GB",
     ]  # fmt: skip
 
 

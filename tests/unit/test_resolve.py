@@ -165,10 +165,11 @@ def test_near_names_and_what_is_possible_are_told(folder: Path, settings: Settin
     assert error.message == "no model named 'qwen-3'"
     assert error.hint == (
         "Did you mean Qwen3? "
-        f"Possible: a path to a .gguf file, a name in {folder / 'config.toml'}, guide."
+        f"kolo ls lists the names there are, guide and those in {folder / 'config.toml'} "
+        "among them; a path to a .gguf file does as well."
     )
     assert "Did you mean guide?" in not_found("guid", settings).hint
-    assert not_found("zzz", settings).hint.startswith("Possible:")
+    assert not_found("zzz", settings).hint.startswith("kolo ls lists the names")
 
 
 @pytest.mark.parametrize("reference", ["one.gguf", "./one.gguf", "/etc/passwd", ".."])

@@ -115,6 +115,22 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_said(file: Path, data: byte
     assert Registry(file).specs() == [spec("a")]
 
 
+def test_a_file_that_can_neither_be_read_nor_set_aside_stays_as_it_is_and_is_told(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.parent.mkdir()
+    file.write_bytes(b"{")
+
+    def refuse(self: Path, to: Path) -> Path:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    registry = Registry(file)
+    assert "nor set aside: Read-only file system" in registry.problem
+    registry.remember(spec("a"))
+    assert (registry.specs(), file.read_bytes()) == ([spec("a")], b"{")
+
+
 def test_a_disk_that_refuses_leaves_the_old_state_here_and_there(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,8 +6,9 @@ import asyncio
 
 from kolo.chat.answer import Answer, ask
 from kolo.chat.clipboard import copy as to_clipboard
+from kolo.chat.conversation import SUMMARISE
 from kolo.chat.fences import code_blocks
-from kolo.chat.room import make_room
+from kolo.chat.room import make_room, measure
 from kolo.chat.stats import short_count
 from kolo.chat.talk import Ask, Leave, Next, Talk
 from kolo.errors import UsageError
@@ -15,11 +16,6 @@ from kolo.types import Chat, Generate, Message
 
 SUMMARY_SHARE = 1 / 8
 """Of the context, what a summary may take."""
-_SUMMARISE = (
-    "Summarise our conversation so far, so that it can go on from your summary alone. Keep every "
-    "fact, name, number, decision and open question that may matter, and code that is still "
-    "being worked on."
-)
 
 
 async def retry(talk: Talk, rest: str) -> Next:
@@ -82,12 +78,12 @@ async def compact(talk: Talk, rest: str) -> Next:
     """Ctrl-C on the way leaves everything as it was."""
     if len(talk.conversation) < 3:
         raise UsageError("there is not enough yet to make a summary of")
-    request = f"{_SUMMARISE} Above all: {rest}" if rest else _SUMMARISE
-    messages = [*talk.conversation.before_last(), Message(role="user", content=request)]
+    request = f"{SUMMARISE} Above all: {rest}" if rest else SUMMARISE
+    room = max(int(talk.n_ctx * SUMMARY_SHARE), 64) if talk.n_ctx else None
     op = Generate(
-        input=Chat(messages=messages),
+        input=Chat(messages=await _to_summarise(talk, request, room or 0)),
         sampling=talk.choices.sampling,
-        max_tokens=max(int(talk.n_ctx * SUMMARY_SHARE), 64) if talk.n_ctx else None,
+        max_tokens=room,
     )
     answer = Answer()
     await ask(talk.connection, talk.model, op, talk.screen, answer)
@@ -102,7 +98,7 @@ async def compact(talk: Talk, rest: str) -> Next:
     talk.conversation = talk.conversation.summarised(request, answer.text.strip())
     talk.forget_size()
     if talk.keeper is not None:
-        talk.keeper.branch()
+        talk.keeper.fork()
         talk.save()
     await make_room(talk)
     talk.screen.note(
@@ -112,6 +108,17 @@ async def compact(talk: Talk, rest: str) -> Next:
         else "the conversation goes on from this summary and the last exchange"
     )
     return None
+
+
+async def _to_summarise(talk: Talk, request: str, room: int) -> list[Message]:
+    """The conversation and the request, with the turns that are left out if they fit."""
+    asked, left_out = Message(role="user", content=request), talk.conversation.left_out
+    if left_out:
+        whole = [*talk.conversation.before_last(whole=True), asked]
+        if not talk.n_ctx or await measure(talk, whole) + room <= talk.n_ctx:
+            return whole
+        talk.screen.note(f"the first {left_out} turns do not fit: they are not part of the summary")
+    return [*talk.conversation.before_last(), asked]
 
 
 def _wanted(talk: Talk, what: str) -> str:

@@ -11,7 +11,7 @@ from kolo.engine.llama import log
 from kolo.engine.llama.bindings import llama_cpp
 from kolo.engine.llama.devices import chosen, devices, layers_that_fit
 from kolo.engine.llama.vocab import LlamaVocab
-from kolo.errors import KoloError, LoadFailed, OutOfMemory, Unsupported
+from kolo.errors import BadParameter, KoloError, LoadFailed, OutOfMemory, Unsupported
 from kolo.types import LoadParams, Sampling
 
 _SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
@@ -183,6 +183,13 @@ def load_error(what: str) -> LoadFailed | OutOfMemory:
 def _gpu_layers(path: str, params: LoadParams) -> int:
     """As asked, else as many as fit into what the GPUs have free."""
     if params.gpu_layers is not None:
+        if params.gpu_layers > 0 and not llama_cpp.llama_supports_gpu_offload():
+            raise BadParameter(
+                f"gpu_layers is {params.gpu_layers}, and this llama.cpp has no GPU to use",
+                hint="Leave gpu_layers out; or build llama.cpp for the GPU, such as with "
+                'CMAKE_ARGS="-DGGML_CUDA=on" (kolo doctor says more).',
+                param="gpu_layers",
+            )
         return params.gpu_layers
     gpus = [d for d in (chosen(params.devices) if params.devices else devices()) if d.is_gpu]
     if not gpus:

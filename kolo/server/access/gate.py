@@ -150,7 +150,7 @@ class Access:
                 hint="Send Authorization: Bearer KEY; kolo keys create makes one.",
             )
         _check_scopes(principal, scopes)
-        self.limits.take(principal.name, principal.allowed)
+        self.limits.take(principal.name, principal.allowed, keyed=principal.key is not None)
         if principal.key is not None and self._watch is None:
             self._watch_keys()
 
@@ -172,7 +172,8 @@ class Access:
         scopes = self.scopes.get(request.endpoint or "")
         principal = _visit().principal
         if scopes and principal is not None:
-            left = self.limits.headers(principal.name, principal.allowed)
+            keyed = principal.key is not None
+            left = self.limits.headers(principal.name, principal.allowed, keyed=keyed)
             response.headers.update(left)
             if self._manages() and not self._is_repeated(principal, response.status_code):
                 outcome = "ok" if response.status_code < 400 else response.status

@@ -17,7 +17,8 @@ from kolo.errors import RateLimited
 
 MINUTE_S = 60.0
 MAX_ACCOUNTS = 10_000
-"""Accounts remembered; past that the one that was not heard of for longest is forgotten."""
+"""Accounts remembered, of keys and of addresses each; past that the one that was not heard of for
+longest is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,13 @@ class _Usage:
 class Limits:
     clock: Callable[[], float] = monotonic
     total: int = 0
-    _accounts: OrderedDict[str, _Usage] = field(default_factory=OrderedDict)
+    _strangers: OrderedDict[str, _Usage] = field(default_factory=OrderedDict)
+    """By address: there may be any number, which must push out nobody who has a key."""
+    _keyed: OrderedDict[str, _Usage] = field(default_factory=OrderedDict)
 
-    def take(self, name: str, allowed: Allowance) -> None:
+    def take(self, name: str, allowed: Allowance, *, keyed: bool = False) -> None:
         """Let one request in. RateLimited, with the time to wait, if that is one too many."""
-        usage, now_s = self._usage(name), self.clock()
+        usage, now_s = self._usage(name, keyed), self.clock()
         usage.count += 1
         self.total += 1
         if allowed.tokens:
@@ -75,17 +78,17 @@ class Limits:
                 raise _too_much(allowed.requests, "requests", allowed.window_s, wait_s)
             usage.requests.level -= 1
 
-    def charge(self, name: str, n_tokens: int, allowed: Allowance) -> None:
+    def charge(self, name: str, n_tokens: int, allowed: Allowance, *, keyed: bool = False) -> None:
         """``n_tokens`` were used."""
         if allowed.tokens:
-            usage = self._usage(name)
+            usage = self._usage(name, keyed)
             bucket = _filled(usage.tokens, allowed.tokens, allowed.window_s, self.clock())
             bucket.level -= n_tokens
             usage.tokens = bucket
 
-    def headers(self, name: str, allowed: Allowance) -> Mapping[str, str]:
+    def headers(self, name: str, allowed: Allowance, *, keyed: bool = False) -> Mapping[str, str]:
         """What is left. Reset is in how many seconds all of it is there again."""
-        usage, now_s = self._usage(name), self.clock()
+        usage, now_s = self._usage(name, keyed), self.clock()
         found: dict[str, str] = {}
         for limit, bucket, end in (
             (allowed.requests, usage.requests, ""),
@@ -102,23 +105,26 @@ class Limits:
     def clear(self, name: str | None = None) -> bool:
         """Forget what ``name``, or everybody, has had; False if nothing was known of him."""
         if name is None:
-            self._accounts.clear()
+            self._strangers.clear()
+            self._keyed.clear()
             self.total = 0
             return True
-        return self._accounts.pop(name, None) is not None
+        gone = [each.pop(name, None) for each in (self._strangers, self._keyed)]
+        return gone != [None, None]
 
     def counts(self) -> dict[str, int]:
         """Requests of each account."""
-        return {name: usage.count for name, usage in self._accounts.items()}
+        return {name: usage.count for name, usage in (self._strangers | self._keyed).items()}
 
-    def _usage(self, name: str) -> _Usage:
-        usage = self._accounts.get(name)
+    def _usage(self, name: str, keyed: bool) -> _Usage:
+        accounts = self._keyed if keyed else self._strangers
+        usage = accounts.get(name)
         if usage is None:
-            usage = self._accounts[name] = _Usage()
-            if len(self._accounts) > MAX_ACCOUNTS:
-                self._accounts.popitem(last=False)
+            usage = accounts[name] = _Usage()
+            if len(accounts) > MAX_ACCOUNTS:
+                accounts.popitem(last=False)
         else:
-            self._accounts.move_to_end(name)
+            accounts.move_to_end(name)
         return usage
 
 

@@ -29,7 +29,8 @@ class Principal:
         return not scopes or not self.scopes.isdisjoint(scopes)
 
     def charge(self, n_tokens: int) -> None:
-        self.limits.charge(self.name, n_tokens, self.allowed)
+        keyed = self.key is not None
+        self.limits.charge(self.name, n_tokens, self.allowed, keyed=keyed)
 
 
 def by_key(key: Key, limits: Limits, allowed: Allowance) -> Principal:

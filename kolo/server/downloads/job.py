@@ -66,6 +66,8 @@ class Job:
     error: KoloError | None = None
     started_at: float = field(default_factory=time.time)
     ended_at: float | None = None
+    adopting: bool = False
+    """All of it is there, and is being put into the store."""
     part_bytes: int = 0
     """What an earlier run of the server left of it."""
     task: asyncio.Task[None] | None = None

@@ -93,7 +93,7 @@ class Downloads:
         job = self._jobs.get(id)
         if job is not None and job.status in ("downloading", "creating_engine"):
             return job
-        if sum(one.is_active for one in self._jobs.values()) >= MAX_ACTIVE:
+        if sum(one.is_active for one in self._jobs.values() if one is not job) >= MAX_ACTIVE:
             raise Busy(
                 f"{MAX_ACTIVE} downloads are under way already",
                 hint="Wait for one to end, or cancel one: GET /downloads lists them.",
@@ -122,8 +122,9 @@ class Downloads:
         return [job for job in self._jobs.values() if job.is_active]
 
     async def pause(self, id: str) -> Job:
-        """Stop for now. DownloadOver if it is not downloading."""
+        """Stop for now. DownloadOver if it is not downloading, or nothing is left to fetch."""
         job = self.find(id)
+        _check_not_adopting(job)
         if job.status != "downloading":
             raise DownloadOver(f"the download {id!r} is {job.status}", param="model_id")
         job.status = "paused"
@@ -143,8 +144,9 @@ class Downloads:
 
     async def cancel(self, id: str) -> Job:
         """Give it up, and remove what came of it, unless others fetch the same. DownloadOver if
-        it has ended, or its engine is being made."""
+        it has ended, its model is being put into the store, or its engine is being made."""
         job = self.find(id)
+        _check_not_adopting(job)
         if job.status not in ("downloading", "paused"):
             raise DownloadOver(f"the download {id!r} is {job.status}", param="model_id")
         job.end("cancelled")
@@ -236,6 +238,7 @@ class Downloads:
                 self._feed.downloading(job.id, job.url, progress.done_bytes, job.total_bytes)
 
         with await transfer.fetch(job.plan, job.folder, told) as fetched:
+            job.adopting = True
             adopting = asyncio.create_task(
                 asyncio.to_thread(store.adopt, fetched, job.plan, name=name)
             )
@@ -244,6 +247,8 @@ class Downloads:
             except asyncio.CancelledError:
                 await asyncio.wait({adopting})  # its thread cannot be cut off; the lock stays
                 raise
+            finally:
+                job.adopting = False
 
     async def _create(self, job: Job, creation: Creation, name: str) -> None:
         job.status = "creating_engine"
@@ -270,3 +275,13 @@ class Downloads:
         ended = [id for id, job in self._jobs.items() if not job.is_active]
         for id in ended[: max(len(ended) - MAX_ENDED, 0)]:
             del self._jobs[id]
+
+
+def _check_not_adopting(job: Job) -> None:
+    """The thread that does it cannot be cut off, and what it does is not undone."""
+    if job.adopting:
+        raise DownloadOver(
+            f"all of the download {job.id!r} is there, and it is being put into the store",
+            hint="kolo rm removes it from the store.",
+            param="model_id",
+        )

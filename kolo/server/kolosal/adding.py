@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +63,13 @@ async def add(service: Service, spec: ModelSpec, *, load: bool) -> Added:
     One that cannot be loaded is forgotten again. Raises LoadingFailed then, but Busy where only
     the moment was wrong, and EngineStopped where somebody gave the load up.
     """
-    service.registry.remember(spec)
-    service.manager.register(spec)
+    service.manager.register(spec)  # at once: its id is now taken
+    try:
+        await asyncio.to_thread(service.registry.remember, spec)
+    except KoloError:
+        with suppress(ModelNotFound):
+            await service.manager.forget(spec.id, force=True)
+        raise
     if not load:
         return Added(spec, None)
     try:
@@ -96,8 +102,8 @@ async def remove(service: Service, one: Served, *, force: bool) -> None:
 async def forget(service: Service, id: str, *, force: bool) -> None:
     with suppress(ModelNotFound):  # somebody was quicker; what is left is forgotten all the same
         await service.manager.forget(id, force=force)
-    service.registry.forget(id)
     service.monitor.removed(id)
+    await asyncio.to_thread(service.registry.forget, id)
 
 
 async def check_type(

@@ -13,6 +13,8 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from kolo.errors import BadParameter
+from kolo.manager.gpus import gpu_built
+from kolo.manager.machine import gpu_present
 from kolo.types import LoadParams, ModelInfo
 
 KOLOSAL_NAMES = {
@@ -53,7 +55,9 @@ class LoadingParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ] = None
     n_gpu_layers: Annotated[
         Annotated[int, Meta(ge=0, le=1000)] | None,
-        Meta(description="Layers to put on GPUs; as many as fit if left out."),
+        Meta(
+            description="Layers to put on GPUs; as many as fit if left out, or if there is no GPU."
+        ),
     ] = None
     n_batch: Annotated[
         Annotated[int, Meta(ge=1, le=8192)] | None,
@@ -120,7 +124,7 @@ def load_params(
         parallel=given.n_parallel or base.parallel or N_PARALLEL,
         batch=batch,
         ubatch=given.n_ubatch or base.ubatch or min(N_UBATCH, batch),
-        gpu_layers=base.gpu_layers if given.n_gpu_layers is None else given.n_gpu_layers,
+        gpu_layers=base.gpu_layers if given.n_gpu_layers is None else _layers(given.n_gpu_layers),
         main_gpu=base.main_gpu if main_gpu is None else main_gpu,
         mmap=base.mmap if given.use_mmap is None else given.use_mmap,
         mlock=base.mlock if given.use_mlock is None else given.use_mlock,
@@ -145,6 +149,12 @@ def loading_reply(
         n_batch=batch,
         n_ubatch=params.ubatch or min(N_UBATCH, batch),
     )
+
+
+def _layers(asked: int) -> int | None:
+    """Kolosal's clients ask for 100 by habit, on any machine: where there can be none on a GPU,
+    it is left open."""
+    return asked if not asked or (gpu_present() and gpu_built()) else None
 
 
 def _at_most(name: str, value: int | None, bound: str, most: int) -> None:

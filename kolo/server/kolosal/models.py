@@ -45,7 +45,7 @@ from kolo.server.kolosal.schemas import (
     RemoveQuery,
 )
 from kolo.server.openai.models import cards, coming, download_card
-from kolo.server.route import MANAGE, json_reply
+from kolo.server.route import MANAGE, check_site, json_reply
 from kolo.server.served import Served, served
 from kolo.server.service import Service
 from kolo.types import ModelInfo
@@ -53,6 +53,7 @@ from kolo.types import ModelInfo
 
 async def list_models(service: Service, query: ListQuery) -> Response:
     if query.reload:
+        check_site(service)
         service.access.require(MANAGE)
         await reload_settings(service)
     models = await served(service)

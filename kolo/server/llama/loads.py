@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from kolo.errors import KoloError, LoadFailed, ModelInvalid, ModelNotFound, OutOfMemory
+from kolo.errors import (
+    ConfigError,
+    DiskFull,
+    KoloError,
+    LoadFailed,
+    ModelInvalid,
+    ModelNotFound,
+    OutOfMemory,
+)
 from kolo.manager.engine import Engine
 from kolo.manager.outlook import Outlook
 from kolo.models.folder import stem
@@ -95,6 +103,8 @@ async def foresee(service: Service, body: LoadVerb) -> Outlook:
 
 
 async def _load(service: Service, body: LoadVerb, target: _Target, found: asyncio.Event) -> Engine:
+    if _is_news(service, body, target):
+        await asyncio.to_thread(service.registry.check, target.id)  # else it is not begun
     engine = await service.manager.load(
         target.reference,
         overrides=body.params(),
@@ -103,8 +113,17 @@ async def _load(service: Service, body: LoadVerb, target: _Target, found: asynci
         id=None if target.engine is not None else target.id,
         on_found=found.set,
     )
-    service.registry.remember(_kept(service, body, engine.spec))
+    try:
+        await asyncio.to_thread(service.registry.remember, _kept(service, body, engine.spec))
+    except (ConfigError, DiskFull) as error:  # only just now: it is loaded as was asked
+        log.warning("a restart will not know of engine %s: %s", engine.id, error.message)
     return engine
+
+
+def _is_news(service: Service, body: LoadVerb, target: _Target) -> bool:
+    """Whether something will have to be kept that is not."""
+    kept = any(spec.id == target.id for spec in service.registry.specs())
+    return not kept or bool(body.params()) or body.pin is not UNSET or body.ttl_s is not UNSET
 
 
 def _ended(task: asyncio.Task[Engine]) -> None:
