@@ -51,11 +51,13 @@ class PlainEditor:
             text += await self._lines("  ")
         return text
 
-    def interrupt(self) -> None:
-        """Ctrl-C was typed, or a SIGINT came from outside."""
-        if self._line is not None and not self._line.done():
-            self._show("\n")
-            self._line.set_exception(KeyboardInterrupt())
+    def interrupt(self) -> bool:
+        """Ctrl-C was typed, or a SIGINT came from outside. False if no line is being typed."""
+        if self._line is None or self._line.done():
+            return False
+        self._show("\n")
+        self._line.set_exception(KeyboardInterrupt())
+        return True
 
     @contextlib.contextmanager
     def listening(self, on_interrupt: Callable[[], None], aside: Aside) -> Iterator[None]:

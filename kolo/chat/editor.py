@@ -69,11 +69,13 @@ class Editor:
         text = await self._session.prompt_async(default=begin, handle_sigint=False)
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
-    def interrupt(self) -> None:
-        """Do as if Ctrl-C had been typed: a SIGINT came from outside."""
+    def interrupt(self) -> bool:
+        """Do as if Ctrl-C had been typed: a SIGINT came from outside. False if nobody types."""
         app = self._session.app
-        if app.is_running:
-            app.exit(exception=KeyboardInterrupt)
+        if not app.is_running or app.is_done:
+            return False
+        app.exit(exception=KeyboardInterrupt)
+        return True
 
     @contextlib.contextmanager
     def listening(self, on_interrupt: Callable[[], None], aside: Aside) -> Iterator[None]:

@@ -22,6 +22,8 @@ class Interruptible:
         self._screen = screen
         self._task: asyncio.Task[Any] | None = None
         self._given_up = asyncio.Event()
+        self._early = False
+        """Ctrl-C came when the line had been sent and what it asks for had not begun."""
 
     @property
     def given_up(self) -> bool:
@@ -30,16 +32,23 @@ class Interruptible:
     def on_sigint(self) -> None:
         """Ctrl-C was typed, or a SIGINT came from outside."""
         if self._task is None:
-            self._editor.interrupt()
+            self._early = not self._editor.interrupt()
         elif not self._task.cancelling():
             self._task.cancel()
             self._screen.stopping()
         else:
             self._given_up.set()
 
+    def at_prompt(self) -> None:
+        """A line is about to be typed: what was pressed before is over."""
+        self._early = False
+
     async def run(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Do ``work``; its task, which is done unless it was given up."""
         self._task = task = asyncio.create_task(work)
+        if self._early:
+            self._early = False
+            task.cancel()
         given_up = asyncio.create_task(self._given_up.wait())
         try:
             with self._editor.listening(self.on_sigint, self._screen.aside):

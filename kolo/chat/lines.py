@@ -31,8 +31,8 @@ class LineReader(Protocol):
         KeyboardInterrupt on Ctrl-C, EOFError on Ctrl-D on an empty line.
         """
 
-    def interrupt(self) -> None:
-        """Do as if Ctrl-C had been typed."""
+    def interrupt(self) -> bool:
+        """Do as if Ctrl-C had been typed; False if nobody types now."""
 
     def listening(
         self, on_interrupt: Callable[[], None], aside: Aside

@@ -56,6 +56,7 @@ class Repl:
     async def _read(self) -> str:
         await self._screen.end()
         draft, self._talk.draft = self._talk.draft, ""
+        self._work.at_prompt()
         return await self._editor.read(draft)
 
     async def _do(self, line: str) -> bool:

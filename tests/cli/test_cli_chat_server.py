@@ -166,7 +166,7 @@ def test_a_saved_conversation_is_a_request_that_the_server_takes(
 
         listed = json.loads(kolo("chat", "--list", "--json").stdout)
         assert [(one["name"], one["turns"], one["title"]) for one in listed] == [
-            (path.stem, 2, "What is Kolo?")
+            (path.stem, 1, "What is Kolo?")
         ]
         done = kolo("chat", "--last", "And then?", "--json")
         assert json.loads(done.stdout)["model"] == "guide"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import time
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,8 @@ def test_the_log_can_change_while_it_runs(
         config.write(f"[log]\nfile = '{log}'\nformat = 'json'\naccess = true\n")
         assert reload(server)["settings"] == ["log.format", "log.file", "log.access"]
         ask(server, "guide")
+        while '"access"' not in log.read_text():  # written once the answer is out
+            time.sleep(0.02)
         log.rename(tmp_path / "old.log")
         server.process.send_signal(signal.SIGUSR1)
         while not log.exists():  # the signal may be a moment on its way
