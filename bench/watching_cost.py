@@ -27,7 +27,7 @@ import psutil
 import sides
 
 LIMIT_PERCENT = 0.5
-REQUESTS_EACH = 12
+REQUESTS_EACH = 60
 
 
 def main() -> None:
