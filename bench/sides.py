@@ -255,6 +255,8 @@ class Report:
         (RESULTS / f"{name}.md").write_text(text)
         for run in self.runs.values():
             run.cells = []  # thousands of times; the sums are made of them
+            for target in run.targets:  # where it lay on this machine is of no use elsewhere
+                target.model_path = Path(target.model_path).name
         document = {
             "title": self.title,
             "command": self.command,
