@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kolo.config.keys import LEAVES, MODEL_LEAVES, is_path, is_secret
+from kolo.config.keys import LEAVES, MODEL_LEAVES, Table, is_path, is_secret
 from kolo.config.problems import Problem, nearest
 from kolo.config.tables import Layer, Value, placed
 from kolo.values import convert_text
@@ -31,8 +31,9 @@ def variable_of(key: str) -> str:
     return "KOLO_" + re.sub(r"[^A-Z0-9]", "_", key.upper())
 
 
-VARIABLES: dict[str, str] = {variable_of(key): key for key in LEAVES}
-_SECTIONS = tuple({f"{variable_of(key.split('.')[0])}_" for key in LEAVES if "." in key})
+VARIABLES: Mapping[str, str] = Table(lambda: {variable_of(key): key for key in LEAVES})
+OTHERS = frozenset(("KOLO_HOME", "KOLO_CONFIG", "KOLO_URL", "KOLO_API_KEY"))
+"""Those that people set most and that are no settings: known without a look at the table."""
 
 
 def from_environment(
@@ -46,7 +47,12 @@ def from_environment(
     layer = Layer({}, {})
     model_variables = _model_variables(models) if any(n.startswith(_OF_MODELS) for n in env) else {}
     for name, text in env.items():
-        if not name.startswith("KOLO_") or not text or _from_kubernetes(name, text):
+        if (
+            not name.startswith("KOLO_")
+            or not text
+            or name in OTHERS
+            or _from_kubernetes(name, text)
+        ):
             continue
         if key := VARIABLES.get(name):
             layer.values.update(_read(name, text, key, key, LEAVES[key], problems))
@@ -89,7 +95,8 @@ def _model_variables(models: Collection[str]) -> dict[str, list[tuple[str, str]]
 
 def _unknown(name: str, known: Iterable[str]) -> Iterator[Problem]:
     near = nearest(name, known, cutoff=0.85)
-    if near or name.startswith(_SECTIONS) or name.startswith(_OF_MODELS):
+    sections = tuple({f"{variable_of(key.split('.')[0])}_" for key in LEAVES if "." in key})
+    if near or name.startswith(sections) or name.startswith(_OF_MODELS):
         hint = f"Did you mean {near}?" if near else "Unset it."
         if not near and name.startswith(_OF_MODELS):
             hint = "A variable changes the key of a model that the file names; kolo help env."

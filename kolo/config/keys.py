@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import fields
@@ -13,6 +13,7 @@ from kolo.config.schema import ModelKeys, Settings
 from kolo.types import LoadParams
 from kolo.values import choices, holds
 
+V = TypeVar("V")
 _fields = cache(fields)
 """Types are evaluated from their text each time, which every command would pay for."""
 
@@ -48,12 +49,30 @@ def _leaves(cls: type[Struct], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield key, item.type
 
 
+class Table(Mapping[str, V]):
+    """A mapping that is made when it is first looked into, since most commands never do."""
+
+    def __init__(self, make: Callable[[], Mapping[str, V]]) -> None:
+        self._made = cache(make)
+
+    def __getitem__(self, key: str) -> V:
+        return self._made()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made())
+
+    def __len__(self) -> int:
+        return len(self._made())
+
+
 _INTERNAL = ("models", "file", "origins")
-LEAVES: dict[str, Any] = {k: kind for k, kind in _leaves(Settings) if k not in _INTERNAL}
+LEAVES: Mapping[str, Any] = Table(
+    lambda: {key: kind for key, kind in _leaves(Settings) if key not in _INTERNAL}
+)
 """Every key but those of ``[models.NAME]`` tables."""
-LOAD_LEAVES: dict[str, Any] = dict(_leaves(LoadParams))
+LOAD_LEAVES: Mapping[str, Any] = Table(lambda: dict(_leaves(LoadParams)))
 """Those of ``[engine]``, without its name."""
-MODEL_LEAVES: dict[str, Any] = {**dict(_leaves(ModelKeys)), **LOAD_LEAVES}
+MODEL_LEAVES: Mapping[str, Any] = Table(lambda: {**dict(_leaves(ModelKeys)), **LOAD_LEAVES})
 """Those of a ``[models.NAME]`` table."""
 PATH_KEYS = frozenset(
     (

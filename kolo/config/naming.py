@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -72,7 +73,7 @@ def _split_model(rest: str, text: str) -> tuple[str, str]:
 
 
 def _no_such_key(
-    text: str, key: str, above: str = "", known: dict[str, Any] = LEAVES
+    text: str, key: str, above: str = "", known: Mapping[str, Any] = LEAVES
 ) -> BadParameter:
     near = nearest_key(key, known)
     if key in ("models", "profiles"):

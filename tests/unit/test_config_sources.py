@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kolo.config import Settings, known_keys, known_model_keys, load_settings
-from kolo.config.environment import variable_of
+from kolo.config.environment import OTHERS, VARIABLES, variable_of
 from kolo.config.example import example_text, uncommented
 from kolo.config.keys import is_secret
 from kolo.config.problems import MASK, masked
@@ -284,3 +284,7 @@ def test_what_is_secret_goes_by_the_name_of_the_key() -> None:
     assert masked("x.api_keys", ["a", ""]) == [MASK, ""]
     assert masked("otel.endpoint", "http://me:pw@host/x") == f"http://me:{MASK}@host/x"
     assert masked("otel.endpoint", "http://host:1/a@b:c") == "http://host:1/a@b:c"
+
+
+def test_what_is_passed_over_is_no_setting() -> None:
+    assert not OTHERS & set(VARIABLES)
