@@ -25,8 +25,9 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from kolo.errors import AuditBroken, ConfigError
+from kolo.flock import lock
 from kolo.paths import Paths
-from kolo.whole import give_to_owner_of, lock
+from kolo.whole import give_to_owner_of
 
 START = "0" * 64
 """What the first line names as the one before."""

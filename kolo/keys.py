@@ -28,8 +28,9 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from kolo.errors import BadParameter, ConfigError, UsageError
+from kolo.flock import lock
 from kolo.paths import Paths
-from kolo.whole import give_to_owner_of, lock, write_whole
+from kolo.whole import give_to_owner_of, write_whole
 
 Scope = Literal["infer", "read", "manage"]
 SCOPES: dict[Scope, str] = {

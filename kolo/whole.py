@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
-import time
 from contextlib import suppress
-from errno import EDQUOT, EFBIG, ENOSPC, ETIMEDOUT
+from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 
-LOCK_S = 30.0
-_LOOK_S = 0.01
 NO_ROOM = frozenset({ENOSPC, EDQUOT, EFBIG})
 """Numbers of an OSError that say that a disk, or what somebody may have of it, is full."""
 
@@ -72,21 +68,6 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
-
-
-def lock(fd: int) -> None:
-    """Have ``fd`` locked by nobody else until it is closed (flock(2)). OSError if another holds it
-    for LOCK_S: nobody who goes on working does."""
-    until_s = time.monotonic() + LOCK_S
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= until_s:
-                raise OSError(ETIMEDOUT, "another process holds its lock") from None
-            time.sleep(_LOOK_S)
-        else:
-            return
 
 
 def give_to_owner_of(folder: Path, file: Path) -> None:

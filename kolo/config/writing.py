@@ -13,7 +13,8 @@ from typing import NamedTuple
 from kolo.config.problems import Problem, as_error
 from kolo.config.reading import Reading, find_file, read_settings
 from kolo.errors import ConfigError
-from kolo.whole import lock, replace_text, write_whole
+from kolo.flock import lock
+from kolo.whole import replace_text, write_whole
 
 READABLE_BY_OTHERS = 0o077
 

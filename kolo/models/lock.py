@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from kolo.errors import Busy, ConfigError
-
-WAIT_S = 30.0
-_TRY_EVERY_S = 0.02
+from kolo.flock import WAIT_S, lock
 
 
 @contextmanager
@@ -31,21 +27,18 @@ def locked(folder: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
             hint="Correct its permissions, or set store.dir to a folder of your own.",
         ) from error
     try:
-        _take(fd, folder, time.monotonic() + wait_s)
+        _take(fd, folder, wait_s)
         yield
     finally:
         os.close(fd)
 
 
-def _take(fd: int, folder: Path, deadline_s: float) -> None:
-    while True:
-        try:
-            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline_s:
-                raise Busy(
-                    f"another process is changing the store {folder}",
-                    hint="Try again when it is done.",
-                    retry_after_s=5.0,
-                ) from None
-        time.sleep(_TRY_EVERY_S)
+def _take(fd: int, folder: Path, wait_s: float) -> None:
+    try:
+        lock(fd, wait_s)
+    except TimeoutError:
+        raise Busy(
+            f"another process is changing the store {folder}",
+            hint="Try again when it is done.",
+            retry_after_s=5.0,
+        ) from None

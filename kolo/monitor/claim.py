@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kolo.errors import ConfigError
-from kolo.whole import lock
+from kolo.flock import lock
 
 BACKLOG = 64
 MAX_PATH_BYTES = 107

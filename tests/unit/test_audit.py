@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kolo import whole
+from kolo import flock
 from kolo.audit import START, entries, record, verify
 from kolo.errors import AuditBroken, ConfigError
 
@@ -185,7 +185,7 @@ def test_a_link_in_its_place_is_not_followed(log: Path, tmp_path: Path) -> None:
 
 def test_a_lock_that_nobody_lets_go_of_is_said(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(log, 1)
-    monkeypatch.setattr(whole, "LOCK_S", 0.0)
+    monkeypatch.setattr(flock, "WAIT_S", 0.0)
     with log.open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(ConfigError, match="another process holds its lock"):
