@@ -195,10 +195,7 @@ class Choice:
         )
         self._unsent = 0
         self._content = self._reasoning = ""
-        if delta.tool_calls:
-            self._tool_calls = []
-        if delta.logprobs:
-            self._logprobs = []
+        self._tool_calls, self._logprobs = [], []
         return delta
 
     def _end(self, reason: FinishReason) -> Delta:

@@ -18,6 +18,7 @@ from kolo.engine.counts import Counts
 from kolo.engine.farewell import Farewell
 from kolo.engine.job import Alone, Job
 from kolo.engine.layout import Costs, Layout
+from kolo.engine.outbox import Outbox
 from kolo.engine.pace import ChunkCost, PrefillPace
 from kolo.engine.pooling import PooledJob
 from kolo.engine.prefix import PrefixCache, Slot
@@ -55,10 +56,10 @@ class Loop:
         self.inbox = inbox
         self.layout = Layout(backend.n_slots, costs, unified=backend.unified)
         self._backend = backend
-        self.send = send
+        self.out = Outbox(send)
         store_bytes = params.cache_store_bytes
         store_bytes = _free_share() if store_bytes is None else store_bytes
-        pace = PrefillPace(params.prefill_budget_ms, chunk_cost, backend.n_batch)
+        pace = PrefillPace(params.prefill_budget_ms, chunk_cost, backend.n_batch, costs.of)
         self._cache = PrefixCache(backend, store_bytes, saved, lambda: pace.ms_per_token)
         if params.speculation == "always" and not backend.can_trim:
             raise LoadFailed(
@@ -97,8 +98,10 @@ class Loop:
         for sequence in self._scheduler.admitted:
             job = self._owners[sequence][0]
             job.started_s = job.started_s or started
+        if not isinstance(step, Decode) or self._pooled:
+            self.out.flush()
         if step is not None:
-            self._emit(self._advance(step))
+            self._emit(self._advance(step), first=isinstance(step, Prefill))
             self._counts.close_step(started, spent_before)
         if self._pooled:
             self._advance_pooled()
@@ -142,21 +145,21 @@ class Loop:
             case wire.Cores():
                 self._most_threads = item.n
             case wire.Submit():
-                self.send(wire.Done(item.id, self.stats()))
+                self.out.send(wire.Done(item.id, self.stats()))
             case Farewell():
                 self._leaving = True
-                self.send(*item.save(self._cache))
+                self.out.send(*item.save(self._cache))
             case _:
                 item.run(self)
 
     def _cancel(self, request_id: int) -> None:
         job = self._jobs.get(request_id)
         if job is not None:
-            self.send(wire.Done(request_id, self._close(job)))
+            self.out.send(wire.Done(request_id, self._close(job)))
         for pooled in [job for job in self._pooled if job.id == request_id]:
             self._pooled.remove(pooled)
             stopped = EngineStopped("the request was cancelled", hint="send it again")
-            self.send(wire.Failed(request_id, stopped.info()))
+            self.out.send(wire.Failed(request_id, stopped.info()))
 
     def _expire(self) -> None:
         if not self._timed:
@@ -364,11 +367,11 @@ class Loop:
 
     # Emit ---------------------------------------------------------------------------------
 
-    def _emit(self, deltas: list[Delta]) -> None:
-        """One frame with this step's tokens, and one for each request that is over."""
+    def _emit(self, deltas: list[Delta], *, first: bool) -> None:
+        """Say what each choice gained; ``first``: for some it is the first."""
         if not deltas:
             return
-        frames: list[wire.Up] = [wire.Tokens(deltas)]
+        over: list[wire.Done] = []
         for delta in deltas:
             if delta.finish is None:
                 continue
@@ -377,8 +380,8 @@ class Loop:
                 continue
             self._end_choice(job, job.choices[delta.index])
             if not job.open:
-                frames.append(wire.Done(job.id, self._close(job)))
-        self.send(*frames)
+                over.append(wire.Done(job.id, self._close(job)))
+        self.out.put(deltas, over, at_once=first)
 
     def _end_choice(self, job: Job, choice: Choice) -> None:
         job.open.discard(choice.index)
@@ -399,7 +402,7 @@ class Loop:
 
     def _fail(self, job: Job, error: KoloError) -> None:
         self._close(job)
-        self.send(wire.Failed(job.id, error.info()))
+        self.out.send(wire.Failed(job.id, error.info()))
 
     # Beside generation --------------------------------------------------------------------
 
@@ -412,12 +415,12 @@ class Loop:
             result = job.advance(self._backend)
         except Exception as error:  # likewise: this request fails, the others go on
             known = error if isinstance(error, KoloError) else internal(error)
-            self.send(wire.Failed(job.id, known.info()))
+            self.out.send(wire.Failed(job.id, known.info()))
             return
         if result is None:
             self._pooled.append(job)
         else:
-            self.send(wire.Done(job.id, result))
+            self.out.send(wire.Done(job.id, result))
 
     def stats(self) -> EngineStats:
         return self._counts.report(

@@ -99,7 +99,7 @@ class Measurement:
                 hint="measure when nobody uses it",
                 retry_after_s=5.0,
             )
-            loop.send(wire.Failed(self.id, busy.info()))
+            loop.out.send(wire.Failed(self.id, busy.info()))
             return
         loop.forget()
         try:
@@ -110,7 +110,7 @@ class Measurement:
         finally:
             for slot in range(self.stopwatch.backend.n_slots):
                 self.stopwatch.backend.trim(slot, 0)
-        loop.send(answer)
+        loop.out.send(answer)
         for item in self.later:
             loop.take(item)
 

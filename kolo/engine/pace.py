@@ -7,6 +7,7 @@ still.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 BUDGET_MS = 200.0
@@ -15,7 +16,10 @@ STEPS = 12
 """How many decode steps a chunk may take as long as, if that is more: chunks and decode steps take
 turns, so with streams under way a prompt takes 1 + 1/STEPS times what it takes alone."""
 IDLE_BUDGET_FACTOR = 4
-"""With nobody decoding a chunk may take this many budgets: fewer calls, still cancellable."""
+"""With nobody decoding a chunk may take so many budgets: fewer calls, still cancellable."""
+HOLD_STEPS = 3
+"""How many decode steps a stream may wait as long as, between its first token and its second, for
+prompts that came with its own."""
 
 _FORGIVE = 0.2
 """Part of a former surprise that each chunk which brings none makes up for."""
@@ -24,6 +28,8 @@ _RISK = (1.1, 2.0)
 _KERNEL_ROWS = 8
 """Rows that kernels take at hardly more than the price of one. A chunk is no shorter, however
 slow the machine seems; and a shorter rest of a prompt says little of what a token costs."""
+_WIDTH = 32
+"""Chunks are multiples of it, where they are as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +55,15 @@ class PrefillPace:
     the last ones took longer than they should have.
     """
 
-    def __init__(self, budget_ms: float | None, cost: ChunkCost, n_batch: int) -> None:
+    def __init__(
+        self,
+        budget_ms: float | None,
+        cost: ChunkCost,
+        n_batch: int,
+        step_ms: Callable[[int], float] = lambda n_streams: 0.0,
+    ) -> None:
         self._fixed_budget_ms = budget_ms
+        self._step_ms = step_ms
         self._decode_ms = 0.0
         self._fixed_ms = cost.fixed_ms
         self._ms_per_token = max(cost.ms_per_token, 1e-6)
@@ -81,18 +94,24 @@ class PrefillPace:
         """Learn from one decode step."""
         self._decode_ms += 0.5 * (elapsed_ms - self._decode_ms)
 
-    @property
-    def _budget_ms(self) -> float:
-        if self._fixed_budget_ms is not None:
-            return self._fixed_budget_ms
-        return max(BUDGET_MS, STEPS * self._decode_ms)
-
     def chunk(self, *, alone: bool) -> int:
         """Tokens of the next chunk; ``alone``: nobody waits for a token meanwhile."""
-        allowed_ms = self._budget_ms + self._fixed_ms
-        allowed_ms *= IDLE_BUDGET_FACTOR if alone else 1 / self._risk
-        fits = int((allowed_ms - self._fixed_ms) / self._ms_per_token)
-        if not alone:
-            fits = min(fits, 2 * self._longest)
-        width = 32 if fits >= 32 else _KERNEL_ROWS
+        least_ms, budget_ms = BUDGET_MS, max(BUDGET_MS, STEPS * self._decode_ms)
+        if self._fixed_budget_ms is not None:
+            least_ms = budget_ms = self._fixed_budget_ms
+        if alone:
+            return self._fits(IDLE_BUDGET_FACTOR * least_ms)
+        # What the weights cost is paid by every chunk, and no part of the budget.
+        fits = self._fits((budget_ms + self._fixed_ms) / self._risk - self._fixed_ms)
+        return min(fits, max(2 * self._longest // _WIDTH * _WIDTH, _KERNEL_ROWS))
+
+    def whole(self, n_tokens: int, n_streams: int) -> int:
+        """So many of ``n_tokens`` of short prompts must be one chunk that those whose prompt ends
+        in it, of ``n_streams`` in the end, need not wait long for the rest."""
+        rest = self._fits(max(BUDGET_MS, HOLD_STEPS * self._step_ms(n_streams)))
+        return min(max(n_tokens - rest, 0), self._n_batch)
+
+    def _fits(self, allowed_ms: float) -> int:
+        fits = int(allowed_ms / self._ms_per_token)
+        width = _WIDTH if fits >= _WIDTH else _KERNEL_ROWS
         return min(max(fits // width * width, _KERNEL_ROWS), self._n_batch)

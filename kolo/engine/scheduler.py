@@ -266,8 +266,11 @@ class Scheduler:
 
     def _chunk(self, prefill: list[Sequence], *, alone: bool) -> Prefill:
         step = Prefill()
+        prefill = sorted(prefill, key=lambda s: (s.account.served, s.order))
         left = self.pace.chunk(alone=alone)
-        for sequence in sorted(prefill, key=lambda s: (s.account.served, s.order)):
+        if alone and prefill[0].remaining <= left:
+            left = max(left, self._short_ones(prefill))
+        for sequence in prefill:
             most = self._max_outputs if sequence.all_logits else left
             count = min(sequence.remaining, left, most)
             if not count or (sequence.all_logits and step.parts):
@@ -278,6 +281,14 @@ class Scheduler:
                 break
         step.parts.sort(key=lambda part: _by_slot(part[0]))
         return step
+
+    def _short_ones(self, prefill: list[Sequence]) -> int:
+        """How many tokens of prompts that came together had better be one chunk: a first token
+        that the second follows long after is no use, and makes an answer seem slow."""
+        remaining = [sequence.remaining for sequence in prefill]
+        if max(remaining) > SHORT_TOKENS:
+            return 0
+        return self.pace.whole(sum(remaining), len(self.running))
 
 
 def _by_slot(sequence: Sequence) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
+from kolo.deltas import merge
 from kolo.errors import KoloError, from_info
 from kolo.types import Delta, Result
 
@@ -39,11 +40,8 @@ class Mailbox:
             return
         if delta.finish is not None:
             self._ended.add(delta.index)
-        target = self._mergeable(delta) if len(self._waiting) >= UNMERGED else None
-        if target is None:
+        if len(self._waiting) < UNMERGED or not merge(self._waiting, delta):
             self._waiting.append(delta)
-        else:
-            _merge(target, delta)
         self._news.set()
 
     def put_ends(self, id: int, n: int) -> None:
@@ -92,35 +90,3 @@ class Mailbox:
             raise from_info(self.error.info())
         assert self.result is not None
         return self.result
-
-    def _mergeable(self, delta: Delta) -> Delta | None:
-        """The waiting delta that may take ``delta`` in, or None.
-
-        Only the last one of the same choice qualifies, and not its final one. A delta is read
-        in the order reasoning, text, tool calls, so one that goes back in that order is kept
-        apart. The final delta stands alone too: it says how the choice ended.
-        """
-        if delta.finish is not None:
-            return None
-        for last in reversed(self._waiting):
-            if last.index == delta.index:
-                fits = last.finish is None and _last_channel(last) <= _first_channel(delta)
-                return last if fits else None
-        return None
-
-
-def _first_channel(delta: Delta) -> int:
-    return 0 if delta.reasoning else 1 if delta.text else 2
-
-
-def _last_channel(delta: Delta) -> int:
-    return 2 if delta.tool_calls else 1 if delta.text else 0
-
-
-def _merge(target: Delta, delta: Delta) -> None:
-    target.reasoning += delta.reasoning
-    target.text += delta.text
-    target.n_tokens += delta.n_tokens
-    target.tool_calls.extend(delta.tool_calls)
-    target.logprobs.extend(delta.logprobs)
-    target.slot = delta.slot

@@ -10,10 +10,13 @@ import pytest
 
 from kolo.engine.backend import NO_ROOM
 from kolo.engine.fake import FakeBackend, Script
-from kolo.engine.pace import ChunkCost, PrefillPace
+from kolo.engine.pace import BUDGET_MS, ChunkCost, PrefillPace
 from kolo.engine.prefix import PrefixCache, common_prefix
 from kolo.engine.scheduler import HOLD_MS, Decode, Prefill, Scheduler, Sequence
 from kolo.types import LoadParams
+
+MS_PER_TOKEN = 1.0
+"""As is believed at first."""
 
 
 class Driver:
@@ -33,7 +36,8 @@ class Driver:
         params = LoadParams(parallel=parallel, ctx=ctx, kv_unified=unified)
         self.backend = FakeBackend(Script(cells=cells, can_trim=can_trim), params)
         self.cache = PrefixCache(self.backend, store_bytes)
-        pace = PrefillPace(chunk * 1.4, ChunkCost(fixed_ms=0.0, ms_per_token=1.0), n_batch=512)
+        cost = ChunkCost(fixed_ms=0.0, ms_per_token=MS_PER_TOKEN)
+        pace = PrefillPace(chunk * 1.4, cost, n_batch=512)
         self.scheduler = Scheduler(self.cache, pace, max_outputs=32)
         self.prefilled = 0
         self.steps: list[Decode | Prefill] = []
@@ -319,7 +323,17 @@ def test_no_stream_waits_for_its_second_token_beyond_the_limit() -> None:
     while not driver.steps or not isinstance(driver.steps[-1], Decode):
         driver.step()
         before += 1.4 * driver.steps[-1].n_tokens if isinstance(driver.steps[-1], Prefill) else 0
-    assert HOLD_MS < before < 1.1 * HOLD_MS
+    batch_ms = 1.4 * 512
+    assert HOLD_MS < before < HOLD_MS + 3 * batch_ms
+
+
+def test_the_first_of_many_short_prompts_is_not_followed_by_a_long_wait() -> None:
+    driver = Driver(parallel=8, chunk=16)
+    several = [driver.add(prompt(60, seed=i), generate=20) for i in range(8)]
+    while not any(sequence.newborn for sequence in several):
+        driver.step()
+    left = sum(sequence.remaining for sequence in several if not sequence.newborn)
+    assert 0 < left <= BUDGET_MS / MS_PER_TOKEN
 
 
 def test_a_stream_that_flows_waits_for_one_chunk_at_a_time() -> None:
