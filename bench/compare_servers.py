@@ -1,12 +1,15 @@
 """Kolo and llama-server over HTTP, and llama-batched-bench, at several widths.
 
     python bench/compare_servers.py --llama DIR --model mid.gguf [--widths 1,4,6,8,12,16,32] \\
-        [--slots 32] [--prompt 64] [--tokens 64] [--rounds 5] [--limits mid|small|none]
+        [--slots 32] [--prompt 64] [--tokens 64] [--rounds 5] [--limits mid|small|none] [--mixed]
 
 Output tokens per second, TTFT and ITL, every request with a prompt that no cache has seen,
 greedy, of exactly ``--tokens`` tokens. The servers have the same file, threads, slots and
 context; they take turns in every round, and batched-bench follows them at the same width, its
 rate being output tokens over the time for prompts and answers together, as over HTTP.
+
+All users begin together, and so all their answers end together. With ``--mixed`` lengths differ,
+as in the workload of that name, and each user sends four requests: slots become free one by one.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ def main() -> None:
     parser.add_argument("--prompt", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--limits", choices=list(RATE_LIMITS), default="none")
+    parser.add_argument("--mixed", action="store_true", help="answers that end one by one")
     args = parser.parse_args()
     widths = [int(width) for width in args.widths.split(",")]
     runs: list[Run] = []
@@ -50,20 +54,23 @@ def main() -> None:
         for index in range(args.rounds):
             for width in widths:
                 runs.append(one_round(servers, args, width, index))
-                batched[width].append(batched_bench(args, width))
+                if not args.mixed:
+                    batched[width].append(batched_bench(args, width))
     report = sides.report(__doc__, f"Throughput and latency: {args.model.stem}")
     report.runs["http"] = sides.merged(runs)
     tabulate(report, widths, batched)
     check(report, widths, batched, args.limits)
-    report.write(args.name or f"compare_servers_{args.model.stem}")
+    mixed = "_mixed" if args.mixed else ""
+    report.write(args.name or f"compare_servers_{args.model.stem}{mixed}")
 
 
 def one_round(
     servers: Sequence[sides.Server], args: argparse.Namespace, width: int, index: int
 ) -> Run:
     turn = list(servers) if index % 2 == 0 else list(servers)[::-1]
+    load = ["-w", "mixed", "-n", 4 * width] if args.mixed else ["-n", max(2 * width, 4)]
     run = sides.bench(
-        turn, "-c", width, "-n", max(2 * width, 4), "--rounds", 1, "-p", args.prompt,
+        turn, "-c", width, *load, "--rounds", 1, "-p", args.prompt,
         "--output-tokens", args.tokens, "--seed", index * 1000 + width,
     )  # fmt: skip
     run.targets.sort(key=lambda target: target.name != sides.LLAMA)
@@ -93,8 +100,9 @@ def tabulate(report: sides.Report, widths: Sequence[int], batched: dict[int, lis
             rate = sides.value(found, "tok_s")
             latencies = [sides.value(found, *latency) for latency in LATENCIES]
             rows.append([width, name, rate, rate / base, *latencies])
-        rate = sides.median(batched[width])
-        rows.append([width, "batched-bench", rate, rate / base, "", "", ""])
+        if batched[width]:
+            rate = sides.median(batched[width])
+            rows.append([width, "batched-bench", rate, rate / base, "", "", ""])
     titles = [f"{metric.upper()} {stat} ms" for metric, stat in LATENCIES]
     report.table(["users", "server", "tok/s", "ratio", *titles], rows)
 
@@ -109,7 +117,7 @@ def check(
         if limit := RATE_LIMITS[limits].get(width):
             ratio = rate / sides.value(llama, "tok_s")
             report.at_least(f"tok/s over llama-server's, {width} users", ratio, limit)
-        if limit := BATCHED_LIMITS.get(limits):
+        if batched[width] and (limit := BATCHED_LIMITS.get(limits)):
             ratio = rate / sides.median(batched[width])
             report.at_least(f"tok/s over batched-bench's, {width} wide", ratio, limit)
         if limits == "none":

@@ -857,7 +857,7 @@ _kolo_embed() {
         '(--jsonl)--jsonl=[Texts from a file, or -\: a line each, a text or an object with text, and id and model of its own]:IN:_files' \
         '(--out)--out=[Results of --jsonl go there]:FILE:_files' \
         '(--retry-failed)--retry-failed[Ask again what has an error in --out]' \
-        '(--concurrency)--concurrency=[Requests that are under way at a time]:N: ' \
+        '(--concurrency)--concurrency=[Requests of --jsonl that are under way at a time]:N: ' \
         '(--timeout)--timeout=[Give up after this long, loading included]:SECONDS: ' \
         '(--retries)--retries=[Try so often again, after a pause, what may succeed then\: a server that is gone, busy or restarted, an engine that crashed]:N: ' \
         '(--local)--local[Use no server although one runs, but an engine of this command'\''s own]' \

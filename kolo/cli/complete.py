@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from kolo.cli.options import (
-    Number,
     Text,
     length_option,
+    lines_options,
     model_option,
     sampling_options,
 )
@@ -18,7 +18,6 @@ from kolo.cli.remote import server_or_local
 from kolo.cli.root import Command
 
 FILE = click.Path(path_type=Path)
-MAX_CONCURRENCY = 256
 
 
 @click.command(
@@ -119,37 +118,7 @@ MAX_CONCURRENCY = 256
     "and id, model, system, temperature and the like of its own. Results are lines of JSON in "
     "the same order. With --template a line holds its variables.",
 )
-@click.option(
-    "--out",
-    type=FILE,
-    metavar="FILE",
-    help="Results of --jsonl go there; what is there already is not asked again.",
-)
-@click.option(
-    "--retry-failed",
-    is_flag=True,
-    help="Ask again what has an error in --out; the answers there are kept.",
-)
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1, MAX_CONCURRENCY),
-    metavar="N",
-    help="Requests of --jsonl that are under way at a time; 8.",
-)
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=Number(0.001, 1e9),
-    metavar="SECONDS",
-    help="Give up after this long, loading included; exit code 7. With --jsonl, on each request.",
-)
-@click.option(
-    "--retries",
-    type=click.IntRange(0, 1000),
-    metavar="N",
-    help="Try so often again, after a pause, what may succeed then: a server that is gone, busy "
-    "or restarted, an engine that crashed. 0, with --jsonl 8.",
-)
+@lines_options
 @click.option(
     "--allow-cut", is_flag=True, help="An answer that the length limit cut is as good as whole."
 )

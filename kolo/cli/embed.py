@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from kolo.cli.options import Number, Text, model_option
+from kolo.cli.options import Text, lines_options, model_option
 from kolo.cli.remote import server_or_local
 from kolo.cli.root import Command
 
@@ -62,37 +62,7 @@ TEXTS_AT_ONCE = 32
     help="Texts from a file, or -: a line each, a text or an object with text, and id and model "
     "of its own. Results are lines of JSON in the same order.",
 )
-@click.option(
-    "--out",
-    type=FILE,
-    metavar="FILE",
-    help="Results of --jsonl go there; what is there already is not asked again.",
-)
-@click.option(
-    "--retry-failed",
-    is_flag=True,
-    help="Ask again what has an error in --out; the answers there are kept.",
-)
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1, 256),
-    metavar="N",
-    help="Requests that are under way at a time; 8.",
-)
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=Number(0.001, 1e9),
-    metavar="SECONDS",
-    help="Give up after this long, loading included; exit code 7. With --jsonl, on each text.",
-)
-@click.option(
-    "--retries",
-    type=click.IntRange(0, 1000),
-    metavar="N",
-    help="Try so often again, after a pause, what may succeed then: a server that is gone, busy "
-    "or restarted, an engine that crashed. 0, with --jsonl 8.",
-)
+@lines_options
 @server_or_local
 def command(requests: Path | None, output: str | None, as_json: bool, **options: Any) -> int:
     """Turn texts into vectors.

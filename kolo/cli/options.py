@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -15,6 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
+MAX_CONCURRENCY = 256
 
 
 class Number(click.FloatRange):
@@ -53,6 +55,48 @@ def model_option(command: F) -> F:
         help="Which model: a name that kolo ls shows or the beginning of one, or a path to a "
         ".gguf file. The default is from the settings.",
     )(command)
+
+
+def lines_options(command: F) -> F:
+    """Of commands that ask for each line of a file, and of how long and how often they ask."""
+    for option in reversed(
+        [
+            click.option(
+                "--out",
+                type=click.Path(path_type=Path),
+                metavar="FILE",
+                help="Results of --jsonl go there; what is there already is not asked again.",
+            ),
+            click.option(
+                "--retry-failed",
+                is_flag=True,
+                help="Ask again what has an error in --out; the answers there are kept.",
+            ),
+            click.option(
+                "--concurrency",
+                type=click.IntRange(1, MAX_CONCURRENCY),
+                metavar="N",
+                help="Requests of --jsonl that are under way at a time; 8.",
+            ),
+            click.option(
+                "--timeout",
+                "timeout_s",
+                type=Number(0.001, 1e9),
+                metavar="SECONDS",
+                help="Give up after this long, loading included; exit code 7. With --jsonl, on "
+                "each line.",
+            ),
+            click.option(
+                "--retries",
+                type=click.IntRange(0, 1000),
+                metavar="N",
+                help="Try so often again, after a pause, what may succeed then: a server that is "
+                "gone, busy or restarted, an engine that crashed. 0, with --jsonl 8.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
 
 
 def sampling_options(command: F) -> F:

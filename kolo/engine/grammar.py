@@ -183,6 +183,8 @@ class Matcher:
         """Where in JSON the answer is; None when it is not JSON from its first byte."""
         self._ended = False
         self._way: list[int] | None = None
+        self._lost = False
+        """No way out was found when one was last looked for."""
         self._look_at = STEER_TOKENS
 
     def clone(self) -> Matcher:
@@ -190,6 +192,7 @@ class Matcher:
         other = Matcher(self._core.deep_copy(), self._vocab, self._text)
         other._ended = self._ended
         other._way = self._way
+        other._lost = self._lost
         other._look_at = self._look_at
         return other
 
@@ -268,15 +271,19 @@ class Matcher:
         if self._text is None or remaining > STEER_TOKENS or token in self._vocab.eog:
             return token
         inside = self._text.in_string and b'"' not in self._vocab.pieces[token]
-        if (inside and remaining > self._look_at) or (self._way and self._way[0] == token):
+        if remaining > self._look_at and (inside or self._lost):
+            return token
+        if self._way and self._way[0] == token:
             return token
         if (way := self._way_after(token, remaining - 1)) is not None:
-            self._way = [token, *way]
+            self._way, self._lost = [token, *way], False
             self._look_at = remaining - 1 - max(remaining - len(way) - SPARE_TOKENS, 0) // 4
             return token
         if self._way is None or len(self._way) > remaining:
             self._way = self._vocab.exit.find(self._core, self._text, remaining)
-        self._look_at = remaining - 1 if self._way else remaining - 1 - remaining // 8
+        self._lost = not self._way
+        # With fewer tokens left there will hardly be one either: it costs milliseconds to see.
+        self._look_at = remaining // 2 if self._lost else remaining - 1
         return self._way[0] if self._way else token
 
     def _way_after(self, token: int, limit: int) -> list[int] | None:

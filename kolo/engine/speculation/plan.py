@@ -22,7 +22,9 @@ Mode = Literal["auto", "always", "off"]
 Guesses = dict[Sequence, "array[int]"]
 
 MARGIN = 1.1
-"""A step with guesses must promise this much more than one without."""
+"""A step with a draft model's guesses must promise this much more than one without."""
+LOOKUP_MARGIN = 1.2
+"""Likewise with guesses from the text itself, whose odds change from one phrase to the next."""
 _LENGTHS = (1, 3, 7, 15)
 """Guesses that make up, with the token before them, a number of rows that kernels like."""
 _PATIENCE = 5
@@ -163,7 +165,7 @@ class Speculation:
     def _pays(self, tracks: dict[Sequence, _Track], sequences: list[Sequence]) -> int:
         """The length of guesses that gains most for its time; 0 where a plain step does."""
         count = len(sequences)
-        best = MARGIN * count / (self._costs.of(count) * self._plain_ratio)
+        best = LOOKUP_MARGIN * count / (self._costs.of(count) * self._plain_ratio)
         length = 0
         even = len(tracks) == count
         for n_tokens in _LENGTHS:
