@@ -7,6 +7,7 @@ all requests together), and for each Submit exactly one Done or Failed.
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from collections.abc import Iterator
@@ -144,13 +145,22 @@ class Frames:
         self._sock = sock
         self._buffer = FrameBuffer()
         self._ready: list[Down] = []
+        self._waiting = False
+
+    @property
+    def arriving(self) -> bool:
+        """Whether there is more than what was asked for last, or that is still worked on. For
+        another thread than the one that iterates."""
+        return not self._waiting or bool(select.select([self._sock], [], [], 0)[0])
 
     def __iter__(self) -> Iterator[Down]:
         return self
 
     def __next__(self) -> Down:
         while not self._ready:
+            self._waiting = True
             data = self._sock.recv(1 << 16)
+            self._waiting = False
             if not data:
                 raise StopIteration
             self._ready = [decode_down(body) for body in self._buffer.feed(data)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 import psutil
@@ -36,6 +37,11 @@ from kolo.errors import (
 from kolo.stats import EngineStats
 from kolo.types import Delta, Generated, LoadParams
 
+GATHER_S = 0.02
+"""How long a first request may wait, at most, for those that have come with it."""
+LOOK_S = 0.0005
+"""Between two looks at whether they are there."""
+
 Item = Job | PooledJob | wire.Cancel | wire.Cores | wire.Submit | Alone | Farewell
 Send = Callable[..., None]
 Rows = list[int] | tuple[int, ...]
@@ -52,8 +58,10 @@ class Loop:
         inbox: SimpleQueue[Item],
         draft: DraftModel | None = None,
         saved: SavedPrefixes | None = None,
+        arriving: Callable[[], bool] = lambda: False,
     ) -> None:
         self.inbox = inbox
+        self._arriving = arriving
         self.layout = Layout(backend.n_slots, costs, unified=backend.unified)
         self._backend = backend
         self.out = Outbox(send)
@@ -121,11 +129,20 @@ class Loop:
         """All that has arrived; waits when there is nothing else to do."""
         if self.idle:
             self.take(self.inbox.get())
+            self._take_in_company()
         try:
             while True:
                 self.take(self.inbox.get_nowait())
         except Empty:
             return
+
+    def _take_in_company(self) -> None:
+        """What came with the first and is not prepared yet: its answers would wait for the others'
+        prompts as soon as they had begun."""
+        until_s = time.perf_counter() + GATHER_S
+        while self._arriving() and time.perf_counter() < until_s:
+            with suppress(Empty):
+                self.take(self.inbox.get(timeout=LOOK_S))
 
     def take(self, item: Item) -> None:
         match item:

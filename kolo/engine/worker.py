@@ -175,7 +175,10 @@ def serve(sock: socket.socket) -> None:
         front = Front(backend, first.params)
         costs, chunk_cost = _costs(backend, first.params)
         draft = _draft(first, backend)
-        loop = Loop(backend, first.params, costs, chunk_cost, out.send, SimpleQueue(), draft, saved)
+        loop = Loop(
+            backend, first.params, costs, chunk_cost, out.send, SimpleQueue(), draft, saved,
+            lambda: frames.arriving,
+        )  # fmt: skip
         stopwatch = Stopwatch(backend, first.params, costs, chunk_cost, front)
     except KoloError as error:
         out.send(wire.Refused(error.info()))
