@@ -33,6 +33,8 @@ RATE_LIMITS = {
 """Of Kolo's output tokens per second over llama-server's."""
 BATCHED_LIMITS = {"mid": 0.95}
 LATENCY_LIMIT = 1.0
+FEWEST = 8
+"""Requests of a round, so that three rounds are enough for a p95."""
 LATENCIES = (("ttft", "p50"), ("ttft", "p95"), ("itl", "p95"))
 
 
@@ -68,7 +70,7 @@ def one_round(
     servers: Sequence[sides.Server], args: argparse.Namespace, width: int, index: int
 ) -> Run:
     turn = list(servers) if index % 2 == 0 else list(servers)[::-1]
-    load = ["-w", "mixed", "-n", 4 * width] if args.mixed else ["-n", max(2 * width, 4)]
+    load = ["-w", "mixed", "-n", 4 * width] if args.mixed else ["-n", max(2 * width, FEWEST)]
     run = sides.bench(
         turn, "-c", width, *load, "--rounds", 1, "-p", args.prompt,
         "--output-tokens", args.tokens, "--seed", index * 1000 + width,

@@ -105,11 +105,11 @@ class PrefillPace:
         fits = self._fits((budget_ms + self._fixed_ms) / self._risk - self._fixed_ms)
         return min(fits, max(2 * self._longest // _WIDTH * _WIDTH, _KERNEL_ROWS))
 
-    def whole(self, n_tokens: int, n_streams: int) -> int:
-        """So many of ``n_tokens`` of short prompts must be one chunk that those whose prompt ends
+    def together(self, n_tokens: int, n_streams: int) -> int:
+        """So many of ``n_tokens`` of short prompts should be one chunk that those whose prompt ends
         in it, of ``n_streams`` in the end, need not wait long for the rest."""
         rest = self._fits(max(BUDGET_MS, HOLD_STEPS * self._step_ms(n_streams)))
-        return min(max(n_tokens - rest, 0), self._n_batch)
+        return min(max(n_tokens - rest, self._fits(BUDGET_MS)), self._n_batch)
 
     def _fits(self, allowed_ms: float) -> int:
         fits = int(allowed_ms / self._ms_per_token)

@@ -269,7 +269,7 @@ class Scheduler:
         prefill = sorted(prefill, key=lambda s: (s.account.served, s.order))
         left = self.pace.chunk(alone=alone)
         if alone and prefill[0].remaining <= left:
-            left = max(left, self._short_ones(prefill))
+            left = self._together(prefill) or left
         for sequence in prefill:
             most = self._max_outputs if sequence.all_logits else left
             count = min(sequence.remaining, left, most)
@@ -282,13 +282,14 @@ class Scheduler:
         step.parts.sort(key=lambda part: _by_slot(part[0]))
         return step
 
-    def _short_ones(self, prefill: list[Sequence]) -> int:
+    def _together(self, prefill: list[Sequence]) -> int:
         """How many tokens of prompts that came together had better be one chunk: a first token
-        that the second follows long after is no use, and makes an answer seem slow."""
+        that the second follows long after is no use, and makes an answer seem slow. 0 where a
+        prompt is long."""
         remaining = [sequence.remaining for sequence in prefill]
         if max(remaining) > SHORT_TOKENS:
             return 0
-        return self.pace.whole(sum(remaining), len(self.running))
+        return self.pace.together(sum(remaining), len(self.running))
 
 
 def _by_slot(sequence: Sequence) -> int:
