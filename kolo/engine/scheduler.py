@@ -268,7 +268,7 @@ class Scheduler:
         step = Prefill()
         prefill = sorted(prefill, key=lambda s: (s.account.served, s.order))
         left = self.pace.chunk(alone=alone)
-        if alone and prefill[0].remaining <= left:
+        if alone and len(prefill) > 1 and prefill[0].remaining <= left:
             left = self._together(prefill) or left
         for sequence in prefill:
             most = self._max_outputs if sequence.all_logits else left

@@ -327,6 +327,14 @@ def test_no_stream_waits_for_its_second_token_beyond_the_limit() -> None:
     assert HOLD_MS < before < HOLD_MS + 3 * batch_ms
 
 
+def test_a_short_prompt_that_comes_alone_is_read_at_once() -> None:
+    driver = Driver(chunk=64)
+    driver.add(prompt(240), generate=4)
+    driver.run()
+    prefills = [step.n_tokens for step in driver.steps if isinstance(step, Prefill)]
+    assert prefills == [240]
+
+
 def test_the_first_of_many_short_prompts_is_not_followed_by_a_long_wait() -> None:
     driver = Driver(parallel=8, chunk=16)
     several = [driver.add(prompt(60, seed=i), generate=20) for i in range(8)]
