@@ -146,12 +146,14 @@ class Frames:
         self._buffer = FrameBuffer()
         self._ready: list[Down] = []
         self._waiting = False
+        self._poll = select.poll()  # select() takes no descriptor over 1023
+        self._poll.register(sock, select.POLLIN)
 
     @property
     def arriving(self) -> bool:
         """Whether there is more than what was asked for last, or that is still worked on. For
         another thread than the one that iterates."""
-        return not self._waiting or bool(select.select([self._sock], [], [], 0)[0])
+        return not self._waiting or bool(self._poll.poll(0))
 
     def __iter__(self) -> Iterator[Down]:
         return self

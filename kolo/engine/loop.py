@@ -88,6 +88,8 @@ class Loop:
         self._most_threads = max(self._n_threads_batch, *backend.thread_choices)
         self._counts = Counts()
         self._leaving = False
+        self._begun = False
+        """A choice had its first token in this step."""
         self._ones = [1] * backend.n_slots
 
     def run(self) -> None:
@@ -109,7 +111,8 @@ class Loop:
         if not isinstance(step, Decode) or self._pooled:
             self.out.flush()
         if step is not None:
-            self._emit(self._advance(step), first=isinstance(step, Prefill))
+            self._begun = False
+            self._emit(self._advance(step))
             self._counts.close_step(started, spent_before)
         if self._pooled:
             self._advance_pooled()
@@ -334,6 +337,7 @@ class Loop:
             return
         job, choice = owner
         now = time.perf_counter()
+        self._begun = self._begun or not choice.n_generated
         job.first_s = job.first_s or now
         job.last_s = now
         try:
@@ -384,8 +388,8 @@ class Loop:
 
     # Emit ---------------------------------------------------------------------------------
 
-    def _emit(self, deltas: list[Delta], *, first: bool) -> None:
-        """Say what each choice gained; ``first``: for some it is the first."""
+    def _emit(self, deltas: list[Delta]) -> None:
+        """Say what each choice gained."""
         if not deltas:
             return
         over: list[wire.Done] = []
@@ -398,7 +402,7 @@ class Loop:
             self._end_choice(job, job.choices[delta.index])
             if not job.open:
                 over.append(wire.Done(job.id, self._close(job)))
-        self.out.put(deltas, over, at_once=first)
+        self.out.put(deltas, over, at_once=self._begun)
 
     def _end_choice(self, job: Job, choice: Choice) -> None:
         job.open.discard(choice.index)

@@ -58,7 +58,7 @@ class Meter:
         self._told = told
         self._at_s = 0.0
         self._several = False
-        """There was more than one frame at that time."""
+        """A request may have gained tokens more than once at that time."""
         self._came: list[tuple[Progress, int, int]] = []
         """At that time: request, choice, tokens."""
         self._clear()
@@ -77,6 +77,7 @@ class Meter:
         """It has ``n_tokens`` for a choice of a request."""
         if n_tokens:  # else text that was held back, without a token of its own
             progress.tokens += n_tokens
+            self._several = self._several or progress.last_s == self._at_s
             progress.last_s = self._at_s
             if progress.first_s is None:
                 progress.first_s = self._at_s
