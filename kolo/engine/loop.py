@@ -10,8 +10,6 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-import psutil
-
 from kolo import wire
 from kolo.engine.backend import NO_ROOM, Backend, Logits
 from kolo.engine.choice import Choice
@@ -22,7 +20,7 @@ from kolo.engine.layout import Costs, Layout
 from kolo.engine.outbox import Outbox
 from kolo.engine.pace import ChunkCost, PrefillPace
 from kolo.engine.pooling import PooledJob
-from kolo.engine.prefix import PrefixCache, Slot
+from kolo.engine.prefix import PrefixCache, Slot, free_share
 from kolo.engine.saved import SavedPrefixes
 from kolo.engine.scheduler import Decode, Prefill, Scheduler, Sequence
 from kolo.engine.speculation import DraftModel, Guesses, Speculation
@@ -66,7 +64,7 @@ class Loop:
         self._backend = backend
         self.out = Outbox(send)
         store_bytes = params.cache_store_bytes
-        store_bytes = _free_share() if store_bytes is None else store_bytes
+        store_bytes = free_share() if store_bytes is None else store_bytes
         pace = PrefillPace(params.prefill_budget_ms, chunk_cost, backend.n_batch, costs.of)
         self._cache = PrefixCache(backend, store_bytes, saved, lambda: pace.ms_per_token)
         if params.speculation == "always" and not backend.can_trim:
@@ -88,8 +86,7 @@ class Loop:
         self._most_threads = max(self._n_threads_batch, *backend.thread_choices)
         self._counts = Counts()
         self._leaving = False
-        self._begun = False
-        """A choice had its first token in this step."""
+        self._begun = False  # in this step a choice had its first token
         self._ones = [1] * backend.n_slots
 
     def run(self) -> None:
@@ -447,12 +444,6 @@ class Loop:
         return self._counts.report(
             self._scheduler, self._cache, self._owners, n_ctx=self._backend.n_ctx
         )
-
-
-def _free_share() -> int:
-    """Bound of the prefix store when nobody sets one: a tenth of what is free at load, at most
-    2 GiB."""
-    return min(psutil.virtual_memory().available // 10, 2 << 30)
 
 
 class _NoRoomError(Exception):

@@ -22,6 +22,8 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import psutil
+
 from kolo.engine.backend import KV
 from kolo.engine.saved import SavedPrefix, SavedPrefixes
 
@@ -349,3 +351,9 @@ class PrefixCache:
             return
         self.store.add(slot.tokens, self._kv.save(slot.id))
         self.counters.spills += 1
+
+
+def free_share() -> int:
+    """Bound of the prefix store when nobody sets one: a tenth of what is free at load, at most
+    2 GiB."""
+    return min(psutil.virtual_memory().available // 10, 2 << 30)

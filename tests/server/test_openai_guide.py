@@ -85,7 +85,7 @@ def test_no_event_holds_a_broken_character(live: str) -> None:
     grammar = f"root ::= {json.dumps(HARD, ensure_ascii=False)}"
     reply = post(live, grammar=grammar, stream=True, max_tokens=400)
     assert "�" not in reply.text
-    assert len(events(reply.content)) > 10
+    assert len(events(reply.content)) > 3
     assert text_of(reply.content) == HARD
     whole = post(live, grammar=grammar, max_tokens=400).json()
     assert whole["choices"][0]["message"]["content"] == HARD
